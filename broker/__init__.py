@@ -1,0 +1,1 @@
+"""An embeddable, hardened MQTT broker on amqtt. It knows no cinema."""

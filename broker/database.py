@@ -1,0 +1,267 @@
+"""One SQLite file: one writer thread that commits what waits in groups, one reader thread, migrations.
+
+Group commit: the writer takes what waits, at most :data:`BATCH` jobs, runs each in its own savepoint of one
+transaction, commits once (one fsync: WAL with ``synchronous=FULL``), and only then tells each job's caller.
+The next batch collects meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlite_utils
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Job = Callable[[sqlite_utils.Database], T]
+Done = Callable[[T | None, BaseException | None], None]
+
+BATCH = 256
+BUSY_TIMEOUT_SECONDS = 5.0
+FOREIGN_CHANGE_POLL_SECONDS = 1.0
+
+
+class DatabaseError(Exception):
+    """The database file cannot be used; the message is one sentence for the owner."""
+
+
+class StorageUnavailableError(Exception):
+    """What was to be written could not be put on disk; nothing of it was changed."""
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite_utils.Database:
+    """Open a connection as the box uses it: explicit transactions, foreign keys, WAL, ``synchronous=FULL``."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_SECONDS, cached_statements=512
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    else:
+        connection.execute("PRAGMA journal_mode = WAL")
+    return sqlite_utils.Database(connection)
+
+
+def migrate(db: sqlite_utils.Database, migrations: Sequence[sqlite_utils.Migrations]) -> None:
+    """Apply what is pending. Raises DatabaseError if the file was written by a newer version of the box."""
+    for contribution in migrations:
+        known = {migration.name for migration in contribution.pending(db)}
+        applied = {migration.name for migration in contribution.applied(db)}
+        ours = {migration.name for migration in contribution._migrations}
+        if unknown := sorted(applied - ours - known):
+            raise DatabaseError(
+                f"the database was written by a newer version of the box (it has “{unknown[-1]}” of "
+                f"{contribution.name}); start that version, or restore a backup of this one"
+            )
+    for contribution in migrations:
+        contribution.apply(db)
+
+
+class Database:
+    """The box's database. Jobs get a ``sqlite_utils.Database``; its ``conn`` is the plain connection.
+
+    ``write`` and ``submit`` jobs run in the writer thread inside a savepoint: what they raise rolls back that job
+    alone and reaches its caller. ``read`` jobs run in the reader thread on a connection that cannot write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._jobs: queue.SimpleQueue[tuple[Job[Any], Done[Any]] | None] = queue.SimpleQueue()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
+        self._writer_thread: threading.Thread | None = None
+        self._db: sqlite_utils.Database | None = None
+        self._read_db: sqlite_utils.Database | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._foreign_change: Callable[[], None] | None = None
+        self._data_version = 0
+        self.writable = True
+        """Whether the last transaction could be committed."""
+
+    def open(
+        self, migrations: Sequence[sqlite_utils.Migrations] = (), *, foreign_change: Callable[[], None] | None = None
+    ) -> None:
+        """Open, migrate and start both threads; to be called in the running event loop.
+
+        ``foreign_change`` is called in the loop after another process has written to the file.
+        Raises DatabaseError with one sentence for the owner.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = connect(self.path)
+            migrate(self._db, migrations)
+            self._read_db = connect(self.path, read_only=True)
+        except (sqlite3.Error, OSError) as error:
+            self._close_connections()
+            raise DatabaseError(f"{self.path}: {describe(error)}") from error
+        except DatabaseError as error:
+            self._close_connections()
+            raise DatabaseError(f"{self.path}: {error}") from None
+        self._loop = asyncio.get_running_loop()
+        self._foreign_change = foreign_change
+        self._data_version = self._current_data_version()
+        self._writer_thread = threading.Thread(target=self._write_batches, name="database-writer", daemon=True)
+        self._writer_thread.start()
+
+    def submit(self, job: Job[T], done: Done[T]) -> None:
+        """Queue a job; ``done(result, error)`` is called in the loop once its transaction is on disk, or failed.
+
+        All of one batch are told in one step of the loop, in the order of submission.
+        """
+        self._jobs.put((job, done))
+
+    async def write(self, job: Job[T]) -> T:
+        """Run a job in the writer thread; returns when it is on disk. Raises what it raised, or
+        StorageUnavailableError."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(result: T | None, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]  # a job's result is a T, which may be None
+
+        self.submit(job, done)
+        return await future
+
+    async def read(self, job: Job[T]) -> T:
+        """Run a job in the reader thread. Raises StorageUnavailableError if the file cannot be read."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, self._run_read, job)
+        except sqlite3.Error as error:
+            raise StorageUnavailableError(describe(error)) from error
+
+    async def close(self) -> None:
+        """Finish every queued job, then close. Nothing may be submitted afterwards."""
+        if self._writer_thread is not None:
+            self._jobs.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._writer_thread.join)
+            await asyncio.sleep(0)  # what the last batch handed to the loop comes before what follows close()
+        self._reader.shutdown()
+        self._close_connections()
+
+    def _run_read(self, job: Job[T]) -> T:
+        assert self._read_db is not None
+        return job(self._read_db)
+
+    def _close_connections(self) -> None:
+        for db in (self._read_db, self._db):
+            if db is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    db.conn.close()
+        self._db = self._read_db = None
+
+    # The writer thread
+
+    def _write_batches(self) -> None:
+        closing = False
+        while not closing:
+            try:
+                first = self._jobs.get(timeout=FOREIGN_CHANGE_POLL_SECONDS)
+            except queue.Empty:
+                self._look_for_foreign_change()
+                continue
+            batch: list[tuple[Job[Any], Done[Any]]] = []
+            item = first
+            while True:
+                if item is None:
+                    closing = True
+                    break
+                batch.append(item)
+                if len(batch) == BATCH:
+                    break
+                try:
+                    item = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            if batch:
+                self._look_for_foreign_change()
+                self._tell(batch, self._commit(batch))
+
+    def _commit(self, batch: list[tuple[Job[Any], Done[Any]]]) -> list[tuple[Any, BaseException | None]]:
+        assert self._db is not None
+        db, execute = self._db, self._db.conn.execute
+        results: list[tuple[Any, BaseException | None]] = []
+        try:
+            execute("BEGIN IMMEDIATE")
+            for job, _ in batch:
+                execute("SAVEPOINT job")
+                try:
+                    result = job(db)
+                except sqlite3.OperationalError:
+                    raise  # the disk, a lock: no job of this batch can be trusted to reach it
+                except Exception as error:
+                    execute("ROLLBACK TO job")
+                    results.append((None, error))
+                else:
+                    results.append((result, None))
+                execute("RELEASE job")
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            logger.error("Nothing of %d waiting changes could be written: %s", len(batch), describe(error))
+            with contextlib.suppress(sqlite3.Error):
+                self._db.conn.rollback()
+            self.writable = False
+            return [(None, StorageUnavailableError(describe(error)))] * len(batch)
+        self.writable = True
+        return results
+
+    def _tell(self, batch: list[tuple[Job[Any], Done[Any]]], results: list[tuple[Any, BaseException | None]]) -> None:
+        assert self._loop is not None
+
+        def tell() -> None:
+            for (_, done), (result, error) in zip(batch, results, strict=True):
+                try:
+                    done(result, error)
+                except Exception:
+                    logger.exception("A change is on disk, but telling of it failed")
+
+        self._call_in_loop(tell)
+
+    def _call_in_loop(self, callback: Callable[[], None]) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(callback)
+
+    def _current_data_version(self) -> int:
+        # On one connection this number changes only when another connection has written, and ours that
+        # writes is the only one of this process that does.
+        assert self._db is not None
+        return int(self._db.conn.execute("PRAGMA data_version").fetchone()[0])
+
+    def _look_for_foreign_change(self) -> None:
+        try:
+            version = self._current_data_version()
+        except sqlite3.Error as error:
+            logger.error("The database cannot be read: %s", describe(error))
+            return
+        if version != self._data_version:
+            self._data_version = version
+            if self._foreign_change is not None:
+                self._call_in_loop(self._foreign_change)
+
+
+def describe(error: BaseException) -> str:
+    """An error of SQLite or the file system in a sentence for the owner."""
+    text = str(error)
+    if isinstance(error, PermissionError) or "readonly" in text or "unable to open" in text:
+        return "the database file cannot be opened for writing; check its folder and permissions"
+    if "locked" in text or "busy" in text:
+        return "the database is locked by another program"
+    if "not a database" in text or "malformed" in text:
+        return "the file is damaged or is not a database"
+    if "full" in text:
+        return "the disk is full"
+    return text

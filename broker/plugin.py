@@ -1,0 +1,233 @@
+"""The interface for plugins: all that one may contribute to the box and rely on, in this one file.
+
+A plugin is an amqtt plugin (``amqtt.plugins.base.BasePlugin`` and its kin, with a dataclass ``Config``), loaded by its
+dotted path from ``[plugins]`` of the settings. One that also derives from :class:`BoxPlugin` may contribute more:
+command topics, the present of topics, HTTP routes, tables, commands of the command line. It overrides what it needs.
+
+All methods are called in the event loop's thread and must not block it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from aiohttp import web
+
+from broker.database import Database, StorageUnavailableError
+
+if TYPE_CHECKING:
+    import typer
+    from sqlite_utils import Migrations
+
+    from config import Settings
+
+__all__ = [
+    "CALLER",
+    "IDENTITY_ATTRIBUTE",
+    "Action",
+    "Audience",
+    "Box",
+    "BoxPlugin",
+    "Caller",
+    "Command",
+    "Database",
+    "Identity",
+    "Message",
+    "Present",
+    "Refusal",
+    "StorageUnavailableError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is, as established once at the gate or for one HTTP call.
+
+    ``user_id`` is a lower-case UUID, None for a guest; ``role`` names a ``[policy.<role>]``.
+    """
+
+    user_id: str | None
+    username: str | None
+    role: str
+
+    @property
+    def is_guest(self) -> bool:
+        return self.user_id is None
+
+
+IDENTITY_ATTRIBUTE = "lynrie.identity"
+"""Key of ``Session.attributes``. An auth plugin that answers True in ``authenticate`` may store an :class:`Identity`
+there; for one that does not (amqtt's own), the gate makes one with the role ``auth.default_role``."""
+
+
+class Action(StrEnum):
+    """What somebody wants with a topic. The values are amqtt's."""
+
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+    RECEIVE = "receive"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes an HTTP call, and from where. ``token`` is the bearer token that was used, if one was."""
+
+    identity: Identity
+    address: str
+    token: str | None = None
+
+
+CALLER = web.RequestKey("caller", Caller)
+"""``request[CALLER]`` in every HTTP handler: a guest's identity where nobody signed in."""
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """A PUBLISH to a command topic, taken from the door with the identity that the gate established.
+
+    ``address`` is the client's network address. The handler calls ``acknowledge()`` exactly once: when the command's
+    outcome is on disk, or when it was refused and changed nothing. The connection's acknowledgements leave in the
+    order of its commands. Acknowledging after the client has gone does nothing.
+    """
+
+    topic: str
+    payload: bytes
+    identity: Identity
+    address: str
+    acknowledge: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who may see a message beyond what the policy says of its topic: these users, and users of these roles."""
+
+    users: frozenset[str]
+    roles: frozenset[str] = field(default=frozenset())
+
+    def includes(self, identity: Identity) -> bool:
+        return identity.user_id in self.users or identity.role in self.roles
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a present: its payload and the QoS of its publication (0 or 1)."""
+
+    payload: bytes
+    qos: int = 0
+
+
+@runtime_checkable
+class Present(Protocol):
+    """What a subscriber of some topics gets first: the state that their live messages go on from.
+
+    The fan-out asks and joins in one step, so the copy that answers must already contain every message that was
+    handed to :meth:`Box.publish` for the topic.
+    """
+
+    async def prepare(self, topic_filter: str, identity: Identity) -> None:
+        """Bring into memory what :meth:`topics` and :meth:`messages` will need for this subscription."""
+
+    def topics(self, topic_filter: str, identity: Identity) -> Iterable[str]:
+        """The topics that ``topic_filter`` matches and that have a present for ``identity``, in the order wanted."""
+
+    def messages(self, topic: str, identity: Identity) -> Sequence[Message]:
+        """The present of one topic. Return the same object until it changes: it is encoded once for all."""
+
+    def replaces_backlog(self, topic: str) -> bool:
+        """Whether a connection too slow to keep up may be given this present instead of the topic's messages."""
+
+
+class Refusal(Exception):  # noqa: N818  # the field's word; it is an answer, not a failure of the program
+    """A request that was refused and changed nothing: ``code`` for programs, ``message`` for people.
+
+    ``status`` is the HTTP status where the call came by HTTP; ``details`` are further, validated fields of the answer.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, status: int = 400, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.details = dict(details or {})
+
+
+class Box(Protocol):
+    """What the box offers to a plugin."""
+
+    settings: Settings
+    database: Database
+
+    def now(self) -> float:
+        """The wall clock: seconds since 1970, UTC."""
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None
+    ) -> None:
+        """Send a live message to the topic's subscribers whom the policy, and ``audience`` if given, let see it."""
+
+    def renew(self, topic: str) -> None:
+        """Give the topic's subscribers its present anew, because it changed other than by live messages."""
+
+    def may(self, identity: Identity, action: Action, topic: str) -> bool:
+        """Whether the topic plugins allow it, as they do for MQTT."""
+
+    async def identify(self, username: str | None, password: str, address: str) -> Identity | None:
+        """Ask the auth plugins, as for a CONNECT. Without a username the password is a bearer token."""
+
+    async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
+        """End a user's connections; if ``deactivated``, also tell every plugin (:meth:`BoxPlugin.user_deactivated`)."""
+
+
+class BoxPlugin:
+    """What a plugin may contribute. Every method has a default that contributes nothing."""
+
+    box: Box
+
+    @classmethod
+    def migrations(cls) -> Migrations | None:
+        """The plugin's tables, as sqlite-utils ``Migrations`` with a name of its own; applied before :meth:`opened`."""
+        return None
+
+    @classmethod
+    def command_line(cls) -> typer.Typer | None:
+        """Commands for ``run_broker.py``; a Typer with a name becomes a group, one without adds its commands."""
+        return None
+
+    async def opened(self, box: Box) -> None:
+        """The database is open and migrated; nobody is connected yet. ``self.box`` is already set."""
+
+    async def closing(self) -> None:
+        """The doors are closed to new work; finish what is in flight. The database closes afterwards."""
+
+    def commands(self) -> Mapping[str, Callable[[Command], None]]:
+        """Topics that this plugin takes as commands. A command never reaches amqtt or any subscriber."""
+        return {}
+
+    def server_topics(self) -> Sequence[str]:
+        """Topic filters whose topics only the box itself publishes; a client's PUBLISH or Last Will is refused."""
+        return ()
+
+    def presents(self) -> Sequence[Present]:
+        """The presents of this plugin's topics."""
+        return ()
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """HTTP routes: aiohttp handlers. ``request[CALLER]`` says who calls; raise :class:`Refusal` to refuse."""
+        return ()
+
+    def forbidden(self, identity: Identity, topic: str) -> None:
+        """A signed-in client's PUBLISH to ``topic`` was refused by the policy and dropped."""
+
+    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool) -> None:
+        """The user may no longer act: end what is theirs in this plugin."""
+
+    async def database_changed(self) -> None:
+        """Another process (an import, the command line) wrote to the database file."""
+
+
+RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
