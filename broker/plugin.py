@@ -146,9 +146,7 @@ class Refusal(Exception):  # noqa: N818  # the field's word; it is an answer, no
     ``status`` is the HTTP status where the call came by HTTP; ``details`` are further, validated fields of the answer.
     """
 
-    def __init__(
-        self, code: str, message: str, *, status: int = 400, details: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 400, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -165,9 +163,7 @@ class Box(Protocol):
     def now(self) -> float:
         """The wall clock: seconds since 1970, UTC."""
 
-    def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None
-    ) -> None:
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
         """Send a live message to the topic's subscribers whom the policy, and ``audience`` if given, let see it."""
 
     def renew(self, topic: str) -> None:

@@ -15,7 +15,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from config.settings import Settings
@@ -42,7 +41,7 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
         if name.startswith(ENVIRONMENT_PREFIX) and section not in known:
             raise SettingsError(f"{name}: there is no section “{section}”; known are {', '.join(sorted(known))}")
 
-    class Loader(BaseSettings, Settings):  # type: ignore[misc]  # both are pydantic models; Settings gives the fields
+    class Loader(BaseSettings, Settings):
         model_config = SettingsConfigDict(
             env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
         )
@@ -68,7 +67,7 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except SourceError as error:
-        raise SettingsError(f"{error}: lists are written as JSON in the environment, such as [\"a\", \"b\"]") from error
+        raise SettingsError(f'{error}: lists are written as JSON in the environment, such as ["a", "b"]') from error
     except ValidationError as error:
         raise SettingsError("\n".join(_finding(dict(detail)) for detail in error.errors())) from error
 

@@ -1,0 +1,97 @@
+"""Who is connected: counted when they arrive, known by name once the gate has let them in."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+
+from broker.connection import Connection, End
+
+KEPT_FOR_SIGNED_IN = 5
+"""One in so many places is kept for users who sign in."""
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: an IPv4 address, or an IPv6 /64, which one subscriber has for himself."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+class Clients:
+    """The living connections. ``arrived`` and ``left`` frame every one, ``entered`` those that the gate let in."""
+
+    def __init__(self, max_connections: int, max_per_address: int) -> None:
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._places: Counter[str] = Counter()
+        self._open: set[Connection] = set()
+        self._by_client_id: dict[str, Connection] = {}
+        self._by_user: dict[str, set[Connection]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def has_place(self, address: str) -> bool:
+        """Whether one more connection may come from there."""
+        return len(self._open) < self._max_connections and (self._places[network_of(address)] < self._max_per_address)
+
+    @property
+    def has_place_for_guests(self) -> bool:
+        return len(self._open) <= self._max_connections - self._max_connections // KEPT_FOR_SIGNED_IN
+
+    def arrived(self, connection: Connection) -> None:
+        self._open.add(connection)
+        self._places[network_of(connection.wire.address)] += 1
+
+    def left(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        network = network_of(connection.wire.address)
+        self._places[network] -= 1
+        if self._places[network] <= 0:
+            del self._places[network]
+
+    async def enter(self, connection: Connection) -> None:
+        """Let a client in under its client id. One that has it already ends first, whole (MQTT-3.1.4-2)."""
+        while (older := self._by_client_id.get(connection.client_id)) is not None:
+            older.end(End.TAKEN_OVER)
+            await older.wait_ended()
+        self._by_client_id[connection.client_id] = connection
+        if connection.user is not None:
+            self._by_user.setdefault(connection.user, set()).add(connection)
+
+    def leave(self, connection: Connection) -> None:
+        if self._by_client_id.get(connection.client_id) is connection:
+            del self._by_client_id[connection.client_id]
+        if connection.user is not None and (of_user := self._by_user.get(connection.user)) is not None:
+            of_user.discard(connection)
+            if not of_user:
+                del self._by_user[connection.user]
+
+    def users_of_role(self, role: str) -> Iterable[str]:
+        """The connected users of a role. A role's change ends the connections, so one stands for all."""
+        return [user for user, of_user in self._by_user.items() if next(iter(of_user)).identity.role == role]
+
+    async def end_user(self, user_id: str) -> None:
+        """End a user's connections; returns when nothing of them is left."""
+        await self._end(self._by_user.get(user_id, ()), End.REVOKED)
+
+    async def end_all(self) -> None:
+        await self._end(self._open, End.SHUTDOWN)
+
+    async def _end(self, connections: Iterable[Connection], how: End) -> None:
+        ending = list(connections)
+        waits = [asyncio.ensure_future(connection.wait_ended()) for connection in ending]
+        await asyncio.sleep(0)  # each is waiting before the first can finish
+        for connection in ending:
+            connection.end(how)
+        if waits:
+            await asyncio.wait(waits)

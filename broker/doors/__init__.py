@@ -1,0 +1,1 @@
+"""Where clients come in: the web door (WebSocket and HTTP on one port) and the TCP door."""

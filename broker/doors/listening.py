@@ -1,0 +1,72 @@
+"""Listening sockets as every door needs them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+from config.settings import Bind
+
+SEND_BUFFER_BYTES = 65536
+"""Else the kernel takes megabytes for a stuck client before anybody notices (amqtt.md, fact 24)."""
+
+BACKLOG = 1024
+
+
+class ListenError(Exception):
+    """A door cannot be opened; the message is one sentence for the owner."""
+
+
+def listen(bind: Bind) -> Sequence[socket.socket]:
+    """Listening sockets for a door; for ``localhost`` on both loopbacks, as far as the system has them.
+
+    Accepted sockets inherit the send buffer's size. Raises ListenError.
+    """
+    sockets: list[socket.socket] = []
+    port = bind.port
+    try:
+        for address in bind.addresses:
+            try:
+                found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            except socket.gaierror as error:
+                raise ListenError(f"{bind}: there is no such address") from error
+            family, kind, protocol, _, where = found[0]
+            try:
+                listening = _listen(family, kind, protocol, where)
+            except OSError as error:
+                if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    continue  # a machine without IPv6 has one loopback
+                raise ListenError(f"{bind}: {_describe(error)}") from error
+            sockets.append(listening)
+            port = listening.getsockname()[1]
+    except ListenError:
+        for opened in sockets:
+            opened.close()
+        raise
+    return sockets
+
+
+def _listen(family: int, kind: int, protocol: int, where: object) -> socket.socket:
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(where)  # type: ignore[arg-type]  # as getaddrinfo gave it
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _describe(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another program has this port already; stop it, or set another with listeners.….bind"
+    if error.errno == errno.EACCES:
+        return "this port needs more rights than the box has; ports from 1024 on do not"
+    return os.strerror(error.errno or 0)

@@ -1,0 +1,77 @@
+"""The TCP door: MQTT 3.1.1 for devices."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from broker.connection import Wire
+
+READ_BYTES = 65536
+CLOSE_SECONDS = 5.0
+"""How long what was written last may take to leave before the connection is dropped."""
+
+
+class StreamWire:
+    """A :class:`broker.connection.Wire` over a TCP stream: packets travel as they are."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._transport = writer.transport
+        self._writer = writer  # kept: a StreamWriter that is collected closes its transport
+        self.address, self.port = writer.get_extra_info("peername")[:2]
+
+    def arrived(self) -> None:
+        """The connection's own time limit is the only one here."""
+
+    async def read(self) -> bytes:
+        try:
+            return await self._reader.read(READ_BYTES)
+        except OSError:
+            return b""
+
+    def frame(self, packet: bytes) -> bytes:
+        return packet
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def buffered(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def close(self, *, again: bool) -> None:
+        if not self._transport.is_closing():
+            self._transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class TcpDoor:
+    """``serve`` runs one connection to its end; ``has_place`` asks whether an address may open one more."""
+
+    def __init__(self, serve: Callable[[Wire], Awaitable[None]], has_place: Callable[[str], bool]) -> None:
+        self._serve = serve
+        self._has_place = has_place
+        self._servers: list[asyncio.Server] = []
+        self.addresses: list[tuple[str, int]] = []
+
+    async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        for listening in sockets:
+            self._servers.append(await asyncio.start_server(self._connected, sock=listening, ssl=tls))
+            self.addresses.append(listening.getsockname()[:2])
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        if peer is None or not self._has_place(peer[0]):
+            writer.transport.abort()
+            return
+        await self._serve(StreamWire(reader, writer))
+
+    def close(self) -> None:
+        """Let nobody in any more. Who is in stays until its connection ends."""
+        for server in self._servers:
+            server.close()

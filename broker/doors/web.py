@@ -1,0 +1,302 @@
+"""The web door: MQTT over WebSocket, pages and the HTTP API on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from aiohttp import WSMsgType, web
+
+from broker.connection import Wire
+from broker.database import StorageUnavailableError
+from broker.doors.bodies import answer
+from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
+
+if TYPE_CHECKING:
+    from config.settings import LimitsSettings, WebSettings
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 5.0
+"""How long what was written last may take to leave before the connection is dropped."""
+
+PACKETS_PER_MESSAGE = 4
+"""A WebSocket message may hold several packets, or a part of one: at most so many of the largest size."""
+
+Identify = Callable[[str | None, str, str], Awaitable[Identity | None]]
+
+
+class WebSocketWire:
+    """A :class:`broker.connection.Wire` over a WebSocket. Packets leave as whole binary frames, written beside
+    aiohttp: without compression they carry no state of the connection (amqtt.md, fact 23)."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        websocket: web.WebSocketResponse,
+        address: str,
+        arrived: Callable[[], None],
+    ) -> None:
+        self._websocket = websocket
+        self.arrived = arrived
+        assert request.transport is not None
+        self._transport: asyncio.Transport = request.transport
+        self.address = address
+        peer = self._transport.get_extra_info("peername")
+        self.port = int(peer[1]) if peer else 0
+
+    async def read(self) -> bytes:
+        while True:
+            message = await self._websocket.receive()
+            if message.type is not WSMsgType.BINARY:  # MQTT-6.0.0-1: nothing else is allowed
+                return b""
+            if message.data:
+                return bytes(message.data)
+
+    def frame(self, packet: bytes) -> bytes:
+        length = len(packet)
+        if length < 126:
+            return bytes((0x82, length)) + packet
+        if length < 65536:
+            return b"\x82\x7e" + length.to_bytes(2) + packet
+        return b"\x82\x7f" + length.to_bytes(8) + packet
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def buffered(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def close(self, *, again: bool) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(b"\x88\x02" + (1001 if again else 1002).to_bytes(2))
+            self._transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class WebDoor:
+    """``serve`` runs one MQTT connection to its end; ``has_place`` asks whether an address may open one more;
+    ``identify`` asks who signs in; ``guest`` is who does not."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        limits: LimitsSettings,
+        *,
+        serve: Callable[[Wire], Awaitable[None]],
+        has_place: Callable[[str], bool],
+        identify: Identify,
+        routes: Iterable[web.RouteDef],
+    ) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._serve = serve
+        self._has_place = has_place
+        self._identify = identify
+        self._public_hosts = {url.partition("://")[2].lower() for url in settings.public_urls}
+        self._public_origins = {url.lower() for url in settings.public_urls}
+        self._silent: dict[object, asyncio.TimerHandle] = {}
+        self._servers: list[asyncio.Server] = []
+        self.addresses: list[tuple[str, int]] = []
+        app = web.Application(
+            middlewares=[self._answer_errors, self._check_origin, self._establish_caller],
+            client_max_size=limits.max_packet_bytes,
+        )
+        app.router.add_get("/mqtt", self._websocket, allow_head=False)
+        taken = {(route.method, route.path) for route in routes}
+        if ("GET", "/") not in taken:
+            app.router.add_get("/", self._websocket, allow_head=False)
+        app.router.add_routes(list(routes))
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=limits.connect_seconds,
+            shutdown_timeout=1.0,
+        )
+
+    async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        for listening in sockets:
+            self._servers.append(await loop.create_server(self._accepted, sock=listening, ssl=tls))
+            self.addresses.append(listening.getsockname()[:2])
+
+    def close(self) -> None:
+        """Let nobody in any more. Who is in stays until its connection ends."""
+        for server in self._servers:
+            server.close()
+
+    async def closed(self) -> None:
+        """End what is left of HTTP."""
+        await self._runner.cleanup()
+        for timer in self._silent.values():
+            timer.cancel()
+
+    # Before anybody is let in
+
+    def _accepted(self) -> asyncio.Protocol:
+        # A client has limits.connect_seconds from its first byte to a whole request, or to its CONNECT: aiohttp's own
+        # time limit begins anew with each byte of a header.
+        server = self._runner.server
+        assert server is not None
+        protocol = server()
+        loop = asyncio.get_running_loop()
+        self._silent[protocol] = loop.call_later(self._limits.connect_seconds, self._too_slow, protocol)
+        return protocol
+
+    def _too_slow(self, protocol: web.RequestHandler) -> None:
+        self._silent.pop(protocol, None)
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+    def _arrived(self, request: web.Request) -> None:
+        timer = self._silent.pop(request.protocol, None)
+        if timer is not None:
+            timer.cancel()
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
+        """Every error is turned into ``{"code", "message"}`` here, once."""
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            body = {"code": refusal.code, "message": refusal.message, **refusal.details}
+            return answer(body, refusal.status)
+        except StorageUnavailableError:
+            return answer(
+                {"code": "storage_unavailable", "message": "nothing can be written at the moment; try again"}, 503
+            )
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            code = "not_found" if error.status == 404 else error.reason.lower().replace(" ", "_")
+            kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+            return answer({"code": code, "message": error.reason}, error.status, kept)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.rel_url.path)
+            return answer({"code": "internal_error", "message": "the box could not do this; it is logged"}, 500)
+
+    @web.middleware
+    async def _check_origin(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
+        """A page of another site may not use the visitor's browser against the box, nor a name that was pointed at it
+        (DNS rebinding): ``Host`` and ``Origin`` must be the box's own (protocol.md, HTTP)."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            self._arrived(request)
+        host = request.headers.get("Host", "").lower()
+        if not self._is_own_host(host):
+            raise Refusal("misdirected_request", "the box is not known by this name", status=421)
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.lower() not in self._public_origins:
+            scheme = self._scheme(request)
+            if _normal_origin(origin.lower()) != _normal_origin(f"{scheme}://{host}"):
+                raise Refusal("forbidden", "this origin may not use the box", status=403)
+        return await handler(request)
+
+    def _is_own_host(self, host: str) -> bool:
+        if host in self._public_hosts:
+            return True
+        name = host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.rpartition(":")[0] or host
+        if name == "localhost" or name.endswith(".local"):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name in {public.rpartition(":")[0] or public for public in self._public_hosts}
+        return True
+
+    def _scheme(self, request: web.Request) -> str:
+        if self._is_trusted(request.remote) and (proto := request.headers.get("X-Forwarded-Proto")):
+            return proto.strip().lower()
+        return "https" if request.secure else "http"
+
+    def _is_trusted(self, address: str | None) -> bool:
+        if not self._settings.trusted_proxies or address is None:
+            return False
+        with contextlib.suppress(ValueError):
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+            return any(parsed in network for network in self._settings.trusted_proxies)
+        return False
+
+    def _address(self, request: web.Request) -> str:
+        """The client's address; ``X-Forwarded-For`` is believed from trusted proxies alone, from the right."""
+        address = request.remote or ""
+        if self._is_trusted(address):
+            forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+            for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+                try:
+                    address = str(ipaddress.ip_address(hop))
+                except ValueError:
+                    break
+                if not self._is_trusted(address):
+                    break
+        return address
+
+    @web.middleware
+    async def _establish_caller(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
+        address = self._address(request)
+        identity, token = Identity(None, None, "guest"), None
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() in ("basic", "bearer"):
+            username: str | None = None
+            if scheme.lower() == "basic":
+                username, password = _basic(credentials)
+            else:
+                password = token = credentials.strip()
+            known = await self._identify(username, password, address)
+            if known is None or known.is_guest:
+                raise Refusal("unauthorized", "wrong username, password or token", status=401)
+            identity = known
+        request[CALLER] = Caller(identity, address, token)
+        return await handler(request)
+
+    # MQTT
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        address = request[CALLER].address
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return answer({"code": "upgrade_required", "message": "MQTT over WebSocket is spoken here"}, 426)
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
+        if "mqtt" not in [protocol.strip() for protocol in offered.split(",")]:
+            raise Refusal("bad_request", "MQTT-6.0.0-3: offer the WebSocket subprotocol mqtt")
+        if not self._has_place(address):
+            raise Refusal("unavailable", "too many connections; come back in a moment", status=503)
+        websocket = web.WebSocketResponse(
+            protocols=("mqtt",),
+            compress=False,
+            max_msg_size=PACKETS_PER_MESSAGE * self._limits.max_packet_bytes,
+            timeout=CLOSE_SECONDS,
+        )
+        await websocket.prepare(request)
+        await self._serve(WebSocketWire(request, websocket, address, lambda: self._arrived(request)))
+        return websocket
+
+
+def _basic(credentials: str) -> tuple[str, str]:
+    try:
+        username, separator, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        separator = ""
+    if not separator:
+        raise Refusal("unauthorized", "the Authorization header is not HTTP Basic", status=401)
+    return username, password
+
+
+def _normal_origin(origin: str) -> str:
+    scheme, _, host = origin.partition("://")
+    port = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{host.removesuffix(port) if port else host}"

@@ -1,0 +1,368 @@
+"""One message to many: everything that leaves the box for a subscriber leaves through here.
+
+Live messages of the box itself at QoS 0 are coalesced: the first change leaves with the current step of the event
+loop, what follows within the window leaves together, encoded and framed once for all subscribers. Every
+subscription begins with the present of its topics, one topic at a time as the connection drains; a topic joins
+the live messages in the same step in which its present is written. A connection that does not keep up gets no
+more of the messages that the present replaces until it has drained, and then the present.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from broker import packets
+from broker.connection import MAX_UNACKNOWLEDGED, Connection, End
+from broker.plugin import Audience, Message, Present
+from broker.subscriptions import SubscriptionIndex
+from broker.topics import matches
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 0.02
+"""How often a connection whose buffer is full is looked at again."""
+
+ROOM_BYTES = 65536
+"""A present is written while less than this waits in the connection's buffer."""
+
+TOPICS_PER_TURN = 8
+"""Presents written to one connection before others have their turn."""
+
+PRESENT_AGAIN_SECONDS = 1.0
+"""A filter's present comes at most this often to one connection (protocol.md)."""
+
+SHARED_PRESENTS = 1024
+"""Encoded presents kept for others who ask for the same."""
+
+
+class _Shared:
+    """Packets encoded once for all; framed once for each kind of wire."""
+
+    __slots__ = ("_framed", "packets")
+
+    def __init__(self, packets: bytes) -> None:
+        self.packets = packets
+        self._framed: dict[type, bytes] = {}
+
+    def for_wire(self, connection: Connection) -> bytes:
+        kind = type(connection.wire)
+        framed = self._framed.get(kind)
+        if framed is None:
+            framed = self._framed[kind] = connection.wire.frame(self.packets)
+        return framed
+
+
+class Fanout:
+    """The topic index, the live messages, and the present. Everything runs in the loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        window_seconds: float,
+        outbound_bytes: int,
+        stuck_seconds: float,
+        users_of_role: Callable[[str], Iterable[str]],
+    ) -> None:
+        self._loop = loop
+        self._window_seconds = window_seconds
+        self._outbound_bytes = outbound_bytes
+        self._stuck_seconds = stuck_seconds
+        self.index: SubscriptionIndex[Connection] = SubscriptionIndex()
+        self.presents: list[Present] = []
+        self._users_of_role = users_of_role
+        self._waiting: dict[str, list[bytes]] = {}
+        self._joined_at: dict[str, dict[Connection, int]] = {}
+        self._window: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._shared_presents: dict[str, tuple[Sequence[Message], _Shared]] = {}
+        self._draining: dict[Connection, None] = {}
+        self._drain_timer: asyncio.TimerHandle | None = None
+
+    # Joining and leaving
+
+    async def prepare(self, connection: Connection, topic_filter: str) -> None:
+        """Let the presents bring into memory what the subscription will need."""
+        for present in self.presents:
+            await present.prepare(topic_filter, connection.identity)
+
+    def subscribe(self, connection: Connection, topic_filter: str, qos: int) -> None:
+        """Join the live messages. :meth:`present` must follow; until it has, a topic with a present stays silent."""
+        connection.subscriptions[topic_filter] = qos
+        self.index.add(topic_filter, connection, connection.user, qos)
+
+    def unsubscribe(self, connection: Connection, topic_filter: str) -> None:
+        if connection.subscriptions.pop(topic_filter, None) is not None:
+            self.index.remove(topic_filter, connection, connection.user)
+
+    def leave(self, connection: Connection) -> None:
+        """The connection has ended: nothing of it stays behind."""
+        for topic_filter in connection.subscriptions:
+            self.index.remove(topic_filter, connection, connection.user)
+        connection.subscriptions.clear()
+        connection.pending.clear()
+        self._draining.pop(connection, None)
+
+    def present(self, connection: Connection, topic_filter: str) -> None:
+        """Begin the subscription's present; at most once a second for one filter."""
+        now = self._loop.time()
+        due = connection.presented.get(topic_filter, 0.0) + PRESENT_AGAIN_SECONDS
+        if topic_filter in connection.presented and due > now:
+            if due <= now + PRESENT_AGAIN_SECONDS:  # else it is on its way already
+                connection.presented[topic_filter] = due
+                self._loop.call_at(due, self._present_again, connection, topic_filter)
+            return
+        if len(connection.presented) > 64:
+            connection.presented = {f: at for f, at in connection.presented.items() if at > now - 1.0}
+        connection.presented[topic_filter] = now
+        self._begin(connection, topic_filter)
+
+    def _present_again(self, connection: Connection, topic_filter: str) -> None:
+        if connection.ended is None and topic_filter in connection.subscriptions:
+            self._begin(connection, topic_filter)
+
+    def _begin(self, connection: Connection, topic_filter: str) -> None:
+        for present in self.presents:
+            for topic in present.topics(topic_filter, connection.identity):
+                if connection.may_receive(topic):
+                    connection.pending[topic] = present
+        self._pump(connection)
+
+    def renew(self, topic: str) -> None:
+        """Give all subscribers of a topic its present anew."""
+        self._flush_topic(topic)
+        for connection in self.index.subscribers(topic):
+            present = self._present_of(topic, connection)
+            if present is not None and connection.may_receive(topic):
+                connection.pending[topic] = present
+                self._pump(connection)
+
+    def _present_of(self, topic: str, connection: Connection) -> Present | None:
+        for present in self.presents:
+            if any(True for _ in present.topics(topic, connection.identity)):
+                return present
+        return None
+
+    # Live messages
+
+    def publish(self, topic: str, payload: bytes, qos: int, audience: Audience | None) -> None:
+        """A message of the box itself."""
+        if qos == 0 and audience is None:
+            self._waiting.setdefault(topic, []).append(packets.publish(topic.encode(), payload))
+            if self._window is None:
+                self._window = self._loop.call_soon(self._flush)
+            return
+        users: set[str] | None = None
+        if audience is not None:
+            users = set(audience.users)
+            for role in audience.roles:
+                users.update(self._users_of_role(role))
+        self._send_now(topic, payload, qos, users, audience)
+
+    def forward(self, topic: str, payload: bytes, qos: int) -> None:
+        """A message from one client to others: at once, so that messages to one topic keep their order
+        (MQTT-4.6.0-2), whatever their QoS."""
+        self._send_now(topic, payload, qos, None, None)
+
+    def _send_now(
+        self, topic: str, payload: bytes, qos: int, users: set[str] | None, audience: Audience | None
+    ) -> None:
+        name = topic.encode()
+        shared: _Shared | None = None
+        for connection, granted in self.index.subscribers(topic, users).items():
+            if audience is not None and not audience.includes(connection.identity):
+                continue
+            if not connection.may_receive(topic):
+                continue
+            effective = min(qos, granted)
+            if topic in connection.pending and not self._overtake(connection, topic, payload):
+                continue
+            if effective == 0:
+                if connection.congested and self._drop(connection, topic):
+                    continue
+                if shared is None:
+                    shared = _Shared(packets.publish(name, payload))
+                connection.send_framed(shared.for_wire(connection))
+                continue
+            if connection.congested and self._replaced_by_present(connection, topic):
+                continue
+            size = connection.send_publish(name, payload, effective, False)
+            if connection.congested:
+                connection.must_deliver_bytes += size
+                if connection.must_deliver_bytes > self._outbound_bytes:
+                    connection.end(End.SLOW)
+
+    def _overtake(self, connection: Connection, topic: str, payload: bytes) -> bool:
+        """A live message met a present that is still to come. One that replaces the backlog is left to come in its
+        turn, for it contains the message. Any other goes first. True if the message is to follow it."""
+        present = connection.pending[topic]
+        if present.replaces_backlog(topic):
+            return False
+        del connection.pending[topic]
+        self._write_present(connection, topic, present)
+        if isinstance(present, RetainedPresent):
+            return True
+        return all(message.payload != payload for message in present.messages(topic, connection.identity))
+
+    def _replaced_by_present(self, connection: Connection, topic: str) -> bool:
+        present = next((p for p in self.presents if p.replaces_backlog(topic)), None)
+        if present is None:
+            return False
+        connection.pending[topic] = present
+        return True
+
+    def _drop(self, connection: Connection, topic: str) -> bool:
+        """QoS 0 is at most once: to a connection that does not keep up it is not sent."""
+        self._replaced_by_present(connection, topic)
+        return True
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            self._window = None
+            return
+        for topic in list(self._waiting):
+            self._flush_topic(topic)
+        if self._window_seconds > 0:
+            self._window = self._loop.call_later(self._window_seconds, self._flush)
+        else:
+            self._window = None
+
+    def _flush_topic(self, topic: str) -> None:
+        messages = self._waiting.pop(topic, None)
+        if messages is None:
+            return
+        joined_at = self._joined_at.pop(topic, None)
+        shared = _Shared(b"".join(messages))
+        for connection in self.index.subscribers(topic):
+            if topic in connection.pending or not connection.may_receive(topic):
+                continue
+            if connection.congested:
+                self._drop(connection, topic)
+            elif joined_at is not None and connection in joined_at:
+                # Its present contained the first of these already.
+                if rest := messages[joined_at[connection] :]:
+                    connection.send(b"".join(rest))
+            else:
+                connection.send_framed(shared.for_wire(connection))
+
+    # The present
+
+    def _pump(self, connection: Connection) -> None:
+        """Write what is due of the present, as far as the connection has room."""
+        if connection.pumping:
+            return
+        connection.pumping = True
+        self._continue(connection)
+
+    def _continue(self, connection: Connection) -> None:
+        for _ in range(TOPICS_PER_TURN):
+            if connection.ended is not None or not connection.pending:
+                connection.pumping = False
+                return
+            if (
+                connection.congested
+                or connection.wire.buffered() > ROOM_BYTES
+                or connection.unacknowledged > MAX_UNACKNOWLEDGED // 4
+            ):
+                connection.pumping = False
+                self.wait_for_drain(connection)
+                return
+            topic = next(iter(connection.pending))
+            present = connection.pending.pop(topic)
+            self._write_present(connection, topic, present)
+        self._loop.call_soon(self._continue, connection)
+
+    def _write_present(self, connection: Connection, topic: str, present: Present) -> None:
+        granted = self._granted(connection, topic)
+        if granted is None:
+            return
+        if topic in self._waiting:
+            self._joined_at.setdefault(topic, {})[connection] = len(self._waiting[topic])
+        messages = present.messages(topic, connection.identity)
+        if not messages:
+            return
+        if granted == 0 or all(message.qos == 0 for message in messages):
+            framed = self._shared_present(topic, messages).for_wire(connection)
+            connection.send_framed(framed)
+            if len(framed) > ROOM_BYTES:
+                connection.flush()
+                connection.spared_bytes = connection.wire.buffered()
+            return
+        name = topic.encode()
+        for message in messages:
+            connection.send_publish(name, message.payload, min(message.qos, granted), True)
+
+    def _shared_present(self, topic: str, messages: Sequence[Message]) -> _Shared:
+        kept = self._shared_presents.get(topic)
+        if kept is not None and kept[0] is messages:
+            return kept[1]
+        name = topic.encode()
+        shared = _Shared(b"".join(packets.publish(name, m.payload, retain=True) for m in messages))
+        if len(self._shared_presents) >= SHARED_PRESENTS:
+            self._shared_presents.clear()
+        self._shared_presents[topic] = (messages, shared)
+        return shared
+
+    @staticmethod
+    def _granted(connection: Connection, topic: str) -> int | None:
+        return max(
+            (qos for topic_filter, qos in connection.subscriptions.items() if matches(topic_filter, topic)),
+            default=None,
+        )
+
+    # Slow and stuck connections
+
+    def wait_for_drain(self, connection: Connection) -> None:
+        """Look after a connection until its buffer has drained."""
+        if connection not in self._draining:
+            connection.progress = (connection.wire.buffered(), self._loop.time())
+            self._draining[connection] = None
+            if self._drain_timer is None:
+                self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._look_at_draining)
+
+    def _look_at_draining(self) -> None:
+        now = self._loop.time()
+        for connection in list(self._draining):
+            buffered = connection.wire.buffered()
+            before, since = connection.progress
+            if connection.ended is not None:
+                del self._draining[connection]
+            elif buffered <= min(ROOM_BYTES, self._outbound_bytes // 2):
+                del self._draining[connection]
+                connection.congested = False
+                connection.must_deliver_bytes = 0
+                connection.spared_bytes = 0
+                self._pump(connection)
+            elif buffered < before:
+                connection.progress = (buffered, now)
+            elif now - since >= self._stuck_seconds:
+                connection.end(End.STUCK)
+        self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._look_at_draining) if self._draining else None
+
+    def close(self) -> None:
+        """Send what waits and stop the timers."""
+        for topic in list(self._waiting):
+            self._flush_topic(topic)
+        for timer in (self._window, self._drain_timer):
+            if timer is not None:
+                timer.cancel()
+
+
+class RetainedPresent:
+    """Plain retained messages (MQTT 3.1.1 §3.3.1.3), as a present. ``retained`` gives topic, payload and QoS."""
+
+    def __init__(self, retained: Callable[[], Iterable[tuple[str, bytes, int]]]) -> None:
+        self._retained = retained
+
+    async def prepare(self, topic_filter: str, identity: object) -> None:
+        """Everything is in memory."""
+
+    def topics(self, topic_filter: str, identity: object) -> list[str]:
+        return [topic for topic, _, _ in self._retained() if matches(topic_filter, topic)]
+
+    def messages(self, topic: str, identity: object) -> list[Message]:
+        return [Message(payload, min(qos, 1)) for name, payload, qos in self._retained() if name == topic]
+
+    def replaces_backlog(self, topic: str) -> bool:
+        return False

@@ -1,0 +1,325 @@
+"""The box: settings, database, plugins, gate, fan-out and doors, put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from amqtt.errors import PluginError
+from amqtt.plugins.base import BasePlugin
+
+from broker.clients import Clients
+from broker.connection import Connection, End, Outbox, Wire
+from broker.database import Database, DatabaseError
+from broker.doors.bodies import answer
+from broker.doors.listening import ListenError, listen
+from broker.doors.tcp import TcpDoor
+from broker.doors.web import WebDoor
+from broker.fanout import Fanout, RetainedPresent
+from broker.gate import ConnackCode, Gate, Refused
+from broker.overrides import HardenedBroker, LightSession
+from broker.packets import MalformedPacketError, ProtocolLevelError, connack
+from broker.plugin import (
+    IDENTITY_ATTRIBUTE,
+    Action,
+    Audience,
+    BoxPlugin,
+    Command,
+    Identity,
+    StorageUnavailableError,
+)
+from broker.topics import matches
+from config import Settings
+from config.settings import DoorSettings
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 3.0
+"""How long connections may take to come down when the box stops."""
+
+
+class StartError(Exception):
+    """The box cannot start; the message is one sentence for the owner."""
+
+
+def plugin_classes(settings: Settings) -> list[type[BasePlugin]]:
+    """The configured plugins, by their dotted paths. Raises StartError."""
+    classes = []
+    for path in settings.plugins:
+        module, _, name = path.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise StartError(f"the plugin {path} cannot be loaded: {error}") from error
+        if not (isinstance(found, type) and issubclass(found, BasePlugin)):
+            raise StartError(f"the plugin {path} is not an amqtt plugin (a subclass of BasePlugin)")
+        classes.append(found)
+    return classes
+
+
+class Host:
+    """One box. ``now`` is the wall clock (seconds since 1970).
+
+    What plugins see of it is :class:`broker.plugin.Box`, what connections see :class:`broker.connection.Switchboard`.
+    """
+
+    def __init__(self, settings: Settings, *, now: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.limits = settings.limits
+        self.now = now
+        self.database = Database(settings.database.path)
+        self.commands: dict[str, Callable[[Command], None]] = {}
+        self.clients = Clients(settings.limits.max_connections, settings.limits.max_connections_per_address)
+        self.outbox: Outbox
+        self.broker: HardenedBroker
+        self.fanout: Fanout
+        self.gate: Gate
+        self.web: WebDoor
+        self.tcp: TcpDoor
+        self._server_topics: list[str] = []
+        self._plugins: list[BoxPlugin] = []
+        self._sessions_of: dict[Identity, LightSession] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = contextlib.AsyncExitStack()
+
+    @property
+    def web_addresses(self) -> list[tuple[str, int]]:
+        """Where the web door listens, as host and port."""
+        return self.web.addresses
+
+    @property
+    def tcp_addresses(self) -> list[tuple[str, int]]:
+        """Where the TCP door listens; empty when it is off."""
+        return self.tcp.addresses
+
+    # Life
+
+    async def start(self) -> None:
+        """Open the database, load the plugins, open the doors. Raises StartError."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await self._start(stack)
+            except (DatabaseError, ListenError) as error:
+                raise StartError(str(error)) from error
+            except PluginError as error:
+                raise StartError(f"a plugin cannot be loaded: {error.__cause__ or error}") from error
+            self._stopping = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Take no new work, finish and answer what is in flight, close."""
+        await self._stopping.aclose()
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Serve until the event is set, then stop."""
+        try:
+            await stop.wait()
+        finally:
+            await self.stop()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Host]:
+        """Start, and stop afterwards."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        migrations = [
+            contribution
+            for plugin in plugin_classes(self.settings)
+            if issubclass(plugin, BoxPlugin) and (contribution := plugin.migrations()) is not None
+        ]
+        self.database.open(migrations, foreign_change=self._foreign_change)
+        stack.push_async_callback(self.database.close)
+
+        loop = asyncio.get_running_loop()
+        self.outbox = Outbox(loop)
+        self.broker = HardenedBroker(self.settings.plugins, self.limits)
+        if not self.broker.has_auth_plugin or not self.broker.has_topic_plugin:
+            raise StartError("without an auth plugin and a topic plugin nobody would be held to anything: add both")
+        self.fanout = self.broker.fanout = Fanout(
+            loop,
+            window_seconds=self.settings.fanout.window_milliseconds / 1000,
+            outbound_bytes=self.limits.outbound_bytes,
+            stuck_seconds=self.limits.stuck_seconds,
+            users_of_role=self.clients.users_of_role,
+        )
+        self._plugins = [p for p in self.broker.plugins_manager.plugins if isinstance(p, BoxPlugin)]
+        stack.callback(self.fanout.close)
+        for plugin in self._plugins:
+            plugin.box = self
+        for plugin in self._plugins:
+            stack.push_async_callback(plugin.closing)
+            await plugin.opened(self)
+            self.commands.update(plugin.commands())
+            self._server_topics.extend(plugin.server_topics())
+            self.fanout.presents.extend(plugin.presents())
+        self.fanout.presents.append(RetainedPresent(self.broker.retained))
+        self.gate = Gate(
+            self.broker,
+            default_role=self.settings.auth.default_role,
+            closed_topics=[*self.commands, *self._server_topics],
+        )
+        await stack.enter_async_context(self.broker.running())
+        stack.push_async_callback(self._end_connections)
+        await self._open_doors(stack)
+
+    async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
+        listeners = self.settings.listeners
+        self.tcp = TcpDoor(self.serve, self.clients.has_place)
+        self.web = WebDoor(
+            listeners.web,
+            self.limits,
+            serve=self.serve,
+            has_place=self.clients.has_place,
+            identify=self.identify,
+            routes=[web.get("/healthz", self._health), *(r for p in self._plugins for r in p.routes())],
+        )
+        stack.push_async_callback(self.web.closed)
+        stack.callback(self.web.close)
+        await self.web.open(listen(listeners.web.bind), _tls(listeners.web))
+        if listeners.tcp.bind is not None:
+            stack.callback(self.tcp.close)
+            await self.tcp.open(listen(listeners.tcp.bind), _tls(listeners.tcp))
+
+    async def _end_connections(self) -> None:
+        with contextlib.suppress(StorageUnavailableError):
+            await self.database.write(lambda db: None)  # what was taken before is on disk and answered after this
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.clients.end_all()
+
+    def _foreign_change(self) -> None:
+        async def tell() -> None:
+            for plugin in self._plugins:
+                await plugin.database_changed()
+
+        self._spawn(tell())
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # One connection, from its door to its end
+
+    async def serve(self, wire: Wire) -> None:
+        """Run a connection: gate, takeover, broker. Returns when nothing of it is left in the box."""
+        connection = Connection(wire, self)
+        self.clients.arrived(connection)
+        try:
+            await self._admit_and_serve(connection)
+        except ProtocolLevelError:
+            connection.send(connack(ConnackCode.PROTOCOL_LEVEL))
+        except MalformedPacketError as error:
+            logger.info("Bytes from %s: %s", wire.address, error)
+            connection.end(End.MALFORMED)
+        except (StorageUnavailableError, ConnectionError) as error:
+            logger.warning("A client from %s could not be served: %s", wire.address, error)
+        except Exception:
+            logger.exception("A connection from %s ended by a fault of the box", wire.address)
+        finally:
+            connection.end(End.LOST)
+            self.clients.left(connection)
+            connection.finished()
+
+    async def _admit_and_serve(self, connection: Connection) -> None:
+        connect = await connection.read_connect()
+        if connect is None:
+            return
+        try:
+            await self.gate.admit(connection, connect)
+            if connection.user is None and not self.clients.has_place_for_guests:
+                raise Refused(None, "the last places are kept for users who sign in")
+        except Refused as refused:
+            logger.info("A client from %s is refused: %s", connection.wire.address, refused)
+            if refused.code is not None:
+                connection.send(connack(refused.code))
+            return
+        await self.clients.enter(connection)
+        try:
+            if connection.ended is None:
+                await self.broker.serve(connection)
+        finally:
+            self.clients.leave(connection)
+
+    # For connections (broker.connection.Switchboard)
+
+    def allows(self, connection: Connection, action: Action, topic: str) -> bool:
+        if action is Action.PUBLISH and self._is_server_topic(topic):
+            return False
+        return self.broker.allows(connection.session, action, topic)
+
+    def forbidden(self, identity: Identity, topic: str) -> None:
+        for plugin in self._plugins:
+            plugin.forbidden(identity, topic)
+
+    def wait_for_drain(self, connection: Connection) -> None:
+        self.fanout.wait_for_drain(connection)
+
+    def _is_server_topic(self, topic: str) -> bool:
+        return any(matches(topic_filter, topic) for topic_filter in self._server_topics)
+
+    # For plugins (broker.plugin.Box)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
+        self.fanout.publish(topic, payload, qos, audience)
+
+    def renew(self, topic: str) -> None:
+        self.fanout.renew(topic)
+
+    def may(self, identity: Identity, action: Action, topic: str) -> bool:
+        if identity.is_guest and not self.settings.auth.allow_guests:
+            return False
+        session = self._sessions_of.get(identity)
+        if session is None:
+            if len(self._sessions_of) >= 1024:
+                self._sessions_of.clear()
+            session = self._sessions_of[identity] = LightSession(identity.username, None, "")
+            session.attributes[IDENTITY_ATTRIBUTE] = identity
+        return self.broker.allows(session, action, topic)
+
+    async def identify(self, username: str | None, password: str, address: str) -> Identity | None:
+        session = await self.gate.identify(username, password, address)
+        if session is None:
+            return None
+        identity: Identity = session.attributes[IDENTITY_ATTRIBUTE]
+        return identity
+
+    async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
+        await self.clients.end_user(user_id)
+        if deactivated:
+            for plugin in self._plugins:
+                await plugin.user_deactivated(user_id, cancel_bookings=cancel_bookings)
+
+    # HTTP of the box itself
+
+    async def _health(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(self.limits.connect_seconds):
+                await self.database.write(lambda db: None)
+        except (StorageUnavailableError, TimeoutError):
+            return answer({"status": "storage"}, 503)
+        return answer({"status": "ok"})
+
+
+def _tls(door: DoorSettings) -> ssl.SSLContext | None:
+    if door.certfile is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(door.certfile, door.keyfile)
+    except OSError as error:  # ssl.SSLError is one
+        message = f"the certificate {door.certfile} with the key {door.keyfile} cannot be used: {error}"
+        raise StartError(message) from error
+    return context
