@@ -61,12 +61,12 @@ class Clients:
 
     async def enter(self, connection: Connection) -> None:
         """Let a client in under its client id. One that has it already ends first, whole (MQTT-3.1.4-2)."""
+        if connection.user is not None:  # first of all, so that it can be revoked from now on
+            self._by_user.setdefault(connection.user, set()).add(connection)
         while (older := self._by_client_id.get(connection.client_id)) is not None:
             older.end(End.TAKEN_OVER)
             await older.wait_ended()
         self._by_client_id[connection.client_id] = connection
-        if connection.user is not None:
-            self._by_user.setdefault(connection.user, set()).add(connection)
 
     def leave(self, connection: Connection) -> None:
         if self._by_client_id.get(connection.client_id) is connection:

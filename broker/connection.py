@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from broker import packets
 from broker.packets import Framer, MalformedPacketError, PacketType, Publish
 from broker.plugin import Action, Command, Identity, Present
+from broker.subscriptions import MAX_FILTER_CHARACTERS
 
 if TYPE_CHECKING:
     from config.settings import LimitsSettings
@@ -448,9 +449,11 @@ class Connection:
     def _verdict(self, remembered: dict[str, bool], action: Action, topic: str) -> bool:
         verdict = remembered.get(topic)
         if verdict is None:
+            verdict = self.switchboard.allows(self, action, topic)
             if len(remembered) >= MAX_VERDICTS:
                 remembered.clear()
-            verdict = remembered[topic] = self.switchboard.allows(self, action, topic)
+            if len(topic) <= MAX_FILTER_CHARACTERS:
+                remembered[topic] = verdict
         return verdict
 
 

@@ -200,9 +200,9 @@ class Database:
                 execute("SAVEPOINT job")
                 try:
                     result = job(db)
-                except sqlite3.OperationalError:
-                    raise  # the disk, a lock: no job of this batch can be trusted to reach it
                 except Exception as error:
+                    if _is_of_the_file(error):
+                        raise  # no job of this batch can be trusted to reach the disk
                     execute("ROLLBACK TO job")
                     results.append((None, error))
                 else:
@@ -251,6 +251,15 @@ class Database:
             self._data_version = version
             if self._foreign_change is not None:
                 self._call_in_loop(self._foreign_change)
+
+
+def _is_of_the_file(error: Exception) -> bool:
+    """Whether SQLite cannot use its file (a lock, the disk), rather than refused what one job asked for."""
+    if not isinstance(error, sqlite3.Error):
+        return False
+    own = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # an error of the module itself has none
+    return code & 0xFF not in own
 
 
 def describe(error: BaseException) -> str:

@@ -144,7 +144,7 @@ class Host:
         loop = asyncio.get_running_loop()
         self.outbox = Outbox(loop)
         self.broker = HardenedBroker(self.settings.plugins, self.limits)
-        if not self.broker.has_auth_plugin or not self.broker.has_topic_plugin:
+        if not self.broker.auth_plugins or not self.broker.topic_plugins:
             raise StartError("without an auth plugin and a topic plugin nobody would be held to anything: add both")
         self.fanout = self.broker.fanout = Fanout(
             loop,
@@ -245,8 +245,8 @@ class Host:
             if refused.code is not None:
                 connection.send(connack(refused.code))
             return
-        await self.clients.enter(connection)
         try:
+            await self.clients.enter(connection)
             if connection.ended is None:
                 await self.broker.serve(connection)
         finally:

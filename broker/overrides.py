@@ -27,6 +27,7 @@ from amqtt.session import IncomingApplicationMessage, Session
 from broker.connection import Connection, End
 from broker.packets import MalformedPacketError, Publish
 from broker.plugin import Action, StorageUnavailableError
+from broker.subscriptions import is_bounded
 from broker.topics import is_topic_filter
 
 if TYPE_CHECKING:
@@ -194,9 +195,8 @@ class HardenedBroker(Broker):
         # The default listener is mandatory and would open 0.0.0.0:1883 (fact 16): ours is external, and the only one.
         listeners = {LISTENER: ListenerConfig(type=ListenerType.EXTERNAL, bind="the doors")}
         super().__init__(BrokerConfig(listeners=listeners, plugins=plugins))
-        self._topic_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseTopicPlugin)]
-        self.has_auth_plugin = any(isinstance(p, BaseAuthPlugin) for p in self.plugins_manager.plugins)
-        self.has_topic_plugin = bool(self._topic_plugins)
+        self.topic_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseTopicPlugin)]
+        self.auth_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseAuthPlugin)]
         self._by_session: dict[int, Connection] = {}
 
     # Serving
@@ -257,7 +257,7 @@ class HardenedBroker(Broker):
         fan-out's index. Returns the SUBACK byte."""
         topic_filter, qos = subscription
         connection = self._by_session.get(id(session))
-        if connection is None or not is_topic_filter(topic_filter):
+        if connection is None or not is_topic_filter(topic_filter) or not is_bounded(topic_filter):
             return SUBSCRIPTION_REFUSED
         known = topic_filter in connection.subscriptions
         if not known and len(connection.subscriptions) >= self._limits.subscriptions:
@@ -309,7 +309,7 @@ class HardenedBroker(Broker):
     async def _topic_filtering(self, session: Session, topic: str, action: Any) -> bool:
         """Facts 10 and 14: no topic plugin allows nothing, None abstains, and what raises refuses."""
         verdicts = []
-        for plugin in self._topic_plugins:
+        for plugin in self.topic_plugins:
             try:
                 verdicts.append(await plugin.topic_filtering(session=session, topic=topic, action=action))
             except Exception:
@@ -320,7 +320,7 @@ class HardenedBroker(Broker):
     def allows(self, session: Session, action: Action, topic: str) -> bool:
         """The same, at once: for each delivery and each PUBLISH. A plugin that would wait refuses."""
         verdicts = []
-        for plugin in self._topic_plugins:
+        for plugin in self.topic_plugins:
             decision = plugin.topic_filtering(session=session, topic=topic, action=action)
             try:
                 decision.send(None)

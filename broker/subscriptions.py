@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
+MAX_LEVELS = 32
+MAX_FILTER_CHARACTERS = 1024
+"""A longer or deeper filter is refused: each level of each costs memory for as long as it is subscribed to."""
+
 S = TypeVar("S")
 User = str | None
 
@@ -20,6 +24,11 @@ class _Level(Generic[S]):
     def __init__(self) -> None:
         self.below: dict[str, _Level[S]] = {}
         self.users: dict[User, dict[S, int]] = {}
+
+
+def is_bounded(topic_filter: str) -> bool:
+    """Whether a filter is short and shallow enough to be kept."""
+    return len(topic_filter) <= MAX_FILTER_CHARACTERS and topic_filter.count("/") < MAX_LEVELS
 
 
 class SubscriptionIndex(Generic[S]):

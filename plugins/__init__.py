@@ -1,0 +1,1 @@
+"""What the box does with messages: amqtt plugins, one capability each."""

@@ -1,0 +1,129 @@
+"""Passwords: argon2 hashes, never in the event loop, and a short memory of those that were right.
+
+The only place that knows passlib. One check takes some 140 ms and 64 MiB, so at most two run at a time; the
+others wait for their turn in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import ParamSpec, TypeVar
+
+from passlib.hash import argon2
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+AT_ONCE = 2
+REMEMBER_SECONDS = 300.0
+REMEMBER_AT_MOST = 4096
+
+
+def hash_password(password: str) -> str:
+    """A new salted hash. Blocks for some 140 ms."""
+    return str(argon2.hash(password))
+
+
+def verify_password(password: str, password_hash: str) -> bool:
+    """Whether the hash is this password's. Blocks for some 140 ms."""
+    return bool(argon2.verify(password, password_hash))
+
+
+def hash_unless_same(password: str, current_hash: str | None) -> str:
+    """``current_hash`` if it is already this password's, else a new one. Blocks for up to some 280 ms.
+
+    For imports, which may run again: a password that stays must not look like one that changed.
+    """
+    if current_hash is not None and verify_password(password, current_hash):
+        return current_hash
+    return hash_password(password)
+
+
+@cache
+def _nobodys_hash() -> str:
+    return hash_password(secrets.token_urlsafe())
+
+
+class Passwords:
+    """Hashes and checks passwords for the event loop, and remembers for five minutes which were right.
+
+    The memory holds no password and no hash: its keys are HMACs, under a key that only this process has, over
+    user, stored hash and password. So a password is not remembered once the stored hash is another.
+
+    ``monotonic`` is the clock of the memory, in seconds.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="passwords")
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._key = secrets.token_bytes(32)
+        self._remembered: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        """By HMAC: the user and when to forget, soonest first."""
+
+    async def hash(self, password: str) -> str:
+        async with self._turn:
+            return await self._in_thread(hash_password, password)
+
+    async def verify(self, user_id: str, password_hash: str, password: str) -> bool:
+        """Whether ``password`` is the user's. Costs one check, or none if it was right a short time ago."""
+        key = self._memory_key(user_id, password_hash, password)
+        if self._remembers(key):
+            return True
+        async with self._turn:
+            # Many tabs come back at once with one account: the first one's check is good for all that waited.
+            if self._remembers(key):
+                return True
+            right = await self._in_thread(verify_password, password, password_hash)
+        if right:
+            self._remember(key, user_id)
+        return right
+
+    async def refuse(self, password: str) -> None:
+        """Cost what a check costs, so that a wrong name takes as long as a wrong password."""
+        async with self._turn:
+            await self._in_thread(lambda: verify_password(password, _nobodys_hash()))
+
+    async def prepare(self) -> None:
+        """Make what :meth:`refuse` needs, so that its first call costs no more than the next."""
+        await self._in_thread(_nobodys_hash)
+
+    def forget(self, user_id: str) -> None:
+        """Check this user's password anew next time."""
+        for key in [key for key, (owner, _) in self._remembered.items() if owner == user_id]:
+            del self._remembered[key]
+
+    def close(self) -> None:
+        """Let go of the threads, without waiting for a check under way."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        call = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def _memory_key(self, user_id: str, password_hash: str, password: str) -> bytes:
+        # Neither an id nor a hash contains NUL, so no two triples give the same text.
+        return hmac.digest(self._key, f"{user_id}\0{password_hash}\0{password}".encode(), hashlib.sha256)
+
+    def _remembers(self, key: bytes) -> bool:
+        now = self._monotonic()
+        while self._remembered:
+            soonest = next(iter(self._remembered))
+            if self._remembered[soonest][1] > now:
+                break
+            del self._remembered[soonest]
+        return key in self._remembered
+
+    def _remember(self, key: bytes, user_id: str) -> None:
+        self._remembered[key] = (user_id, self._monotonic() + REMEMBER_SECONDS)
+        self._remembered.move_to_end(key)
+        if len(self._remembered) > REMEMBER_AT_MOST:
+            self._remembered.popitem(last=False)

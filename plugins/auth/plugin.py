@@ -1,0 +1,59 @@
+"""The plugin over :class:`plugins.auth.accounts.Accounts`: amqtt's and the box's calls in, nothing of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import typer
+from aiohttp import web
+from amqtt.plugins.base import BaseAuthPlugin
+from amqtt.session import Session
+from sqlite_utils import Migrations
+
+from broker.plugin import IDENTITY_ATTRIBUTE, Box, BoxPlugin
+from plugins.auth import commands
+from plugins.auth.accounts import Accounts
+from plugins.auth.http import AccountRoutes
+from plugins.auth.passwords import Passwords
+from plugins.auth.users import MIGRATIONS
+
+
+class AuthPlugin(BaseAuthPlugin, BoxPlugin):
+    """Accounts, visitors, passwords and tokens."""
+
+    @classmethod
+    def migrations(cls) -> Migrations:
+        return MIGRATIONS
+
+    @classmethod
+    def command_line(cls) -> typer.Typer:
+        return commands.user
+
+    @cached_property
+    def _passwords(self) -> Passwords:
+        return Passwords()
+
+    @cached_property
+    def _accounts(self) -> Accounts:
+        return Accounts(self.box, self._passwords)
+
+    async def opened(self, box: Box) -> None:
+        await self._passwords.prepare()
+
+    async def closing(self) -> None:
+        self._passwords.close()
+
+    async def authenticate(self, *, session: Session) -> bool:
+        """Raises StorageUnavailableError if the database cannot be read: neither right nor wrong."""
+        identity = await self._accounts.authenticate(session.username, session.password)
+        if identity is None:
+            return False
+        session.attributes[IDENTITY_ATTRIBUTE] = identity
+        return True
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return AccountRoutes(self._accounts, self.box.settings.auth).routes()
+
+    async def database_changed(self) -> None:
+        await self._accounts.database_changed()

@@ -1,0 +1,813 @@
+"""Signing in, tokens, users, what ends with a change, and the owner's commands."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import encode_basic_auth, web
+from aiohttp.test_utils import TestClient, TestServer
+from amqtt.contexts import BaseContext
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from broker.database import Database, connect
+from broker.plugin import CALLER, IDENTITY_ATTRIBUTE, Caller, Identity, Refusal, RouteHandler
+from config import Settings, load_settings
+from plugins.auth import AuthPlugin, commands, passwords, users, wire
+from plugins.auth.passwords import Passwords, hash_password, hash_unless_same
+
+NOON = 1_900_000_000.0
+HOUR = 3600
+PASSWORD = "correct horse"
+PASSWORD_HASH = hash_password(PASSWORD)
+
+
+class TinyBox:
+    """Of the box, what the auth plugin uses. The clock stands still; what ended is written down."""
+
+    def __init__(self, path: Path, **auth: Any) -> None:
+        self.settings: Settings = load_settings(database={"path": str(path)}, auth=auth)
+        self.database = Database(path)
+        self.time = NOON
+        self.ended: list[tuple[str, bool, bool]] = []
+        self.plugin = AuthPlugin(BaseContext())
+        self.plugin.box = self
+
+    def now(self) -> float:
+        return self.time
+
+    async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
+        self.ended.append((user_id, deactivated, cancel_bookings))
+
+    async def sign_in(self, username: str | None, password: str | None) -> Identity | None:
+        session = SimpleNamespace(username=username, password=password, attributes={})
+        if not await self.plugin.authenticate(session=session):
+            assert not session.attributes
+            return None
+        identity = session.attributes[IDENTITY_ATTRIBUTE]
+        assert isinstance(identity, Identity)
+        return identity
+
+    async def add(self, username: str, role: str = "customer", **fields: Any) -> str:
+        given = {"password_hash": PASSWORD_HASH, "email": None, "name": None, "now": NOON, **fields}
+        return await self.database.write(lambda db: users.upsert_account(db, username=username, role=role, **given))
+
+    async def token(self, user_id: str, hours: float = 12) -> str:
+        token = secrets.token_urlsafe()
+        expires_at = self.time + hours * HOUR
+        await self.database.write(lambda db: users.add_token(db, user_id, token, now=self.time, expires_at=expires_at))
+        return token
+
+    async def visitor(self) -> str:
+        visitor = await self.database.write(
+            lambda db: users.add_visitor(db, name="Vi", email="vi@example.org", now=NOON)
+        )
+        return visitor.user_id
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[TinyBox]:
+    box = TinyBox(tmp_path / "cinema.db")
+    box.database.open([users.MIGRATIONS])
+    await box.plugin.opened(box)
+    yield box
+    await box.plugin.closing()
+    await box.database.close()
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes that passwords were checked against, counted where passlib is called."""
+    seen: list[str] = []
+    real = passwords.verify_password
+
+    def counting(password: str, password_hash: str) -> bool:
+        seen.append(password_hash)
+        return real(password, password_hash)
+
+    monkeypatch.setattr(passwords, "verify_password", counting)
+    return seen
+
+
+# Signing in
+
+
+async def test_without_credentials_one_is_a_guest(box: TinyBox) -> None:
+    assert await box.sign_in(None, None) == Identity(None, None, "guest")
+
+
+async def test_without_credentials_nobody_comes_in_where_guests_are_not_allowed(tmp_path: Path) -> None:
+    assert await TinyBox(tmp_path / "c.db", allow_guests=False).sign_in(None, None) is None
+
+
+async def test_an_account_signs_in_with_its_password_and_nothing_like_it(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    assert await box.sign_in("alice", PASSWORD) == Identity(alice, "alice", "customer")
+    for username, password in [
+        ("alice", "wrong horse"),
+        ("alice", PASSWORD + "x"),
+        ("alice", ""),
+        ("alice", None),
+        ("ALICE", PASSWORD),
+        ("bob", PASSWORD),
+        ("", PASSWORD),
+        (None, PASSWORD),
+        (alice, PASSWORD),
+        ("alice", PASSWORD_HASH),
+        ("alice", "\ud800"),
+        ("\ud800", PASSWORD),
+        ("alice\0", PASSWORD),
+        ("alice", "x" * 5000),
+    ]:
+        assert await box.sign_in(username, password) is None, (username, password)
+
+
+async def test_unknown_and_disabled_users_cost_one_check_like_a_wrong_password(box: TinyBox, checks: list[str]) -> None:
+    alice = await box.add("alice")
+    await box.add("mallory")
+    await box.database.write(lambda db: users.change(db, alice, {"is_active": False}))
+    for username in ["mallory", "alice", "nobody", "NOT A NAME"]:
+        before = len(checks)
+        assert await box.sign_in(username, "wrong horse") is None
+        assert len(checks) == before + 1, username
+
+
+async def test_a_disabled_user_does_not_sign_in_with_the_right_password(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    assert await box.sign_in("alice", PASSWORD)
+    await box.database.write(lambda db: users.change(db, alice, {"is_active": False}))
+    assert await box.sign_in("alice", PASSWORD) is None
+
+
+async def test_a_token_signs_in_its_own_user_without_a_password_check(box: TinyBox, checks: list[str]) -> None:
+    alice = await box.add("alice")
+    token = await box.token(alice)
+    expected = Identity(alice, "alice", "customer")
+    assert await box.sign_in("alice", token) == expected
+    assert await box.sign_in(alice, token) == expected
+    assert await box.sign_in(None, token) == expected
+    assert checks == []
+
+
+async def test_a_token_is_nobody_elses(box: TinyBox) -> None:
+    alice, bob = await box.add("alice"), await box.add("bob")
+    token = await box.token(alice)
+    assert await box.sign_in("bob", token) is None
+    assert await box.sign_in(bob, token) is None
+
+
+async def test_a_visitor_signs_in_with_the_user_id_and_a_token(box: TinyBox) -> None:
+    visitor = await box.visitor()
+    token = await box.token(visitor)
+    assert await box.sign_in(visitor, token) == Identity(visitor, None, "visitor")
+    assert await box.sign_in(None, token) == Identity(visitor, None, "visitor")
+    assert await box.sign_in(visitor, "anything at all") is None
+
+
+async def test_a_token_ends_when_its_time_is_over_and_costs_no_check_under_the_user_id(
+    box: TinyBox, checks: list[str]
+) -> None:
+    alice = await box.add("alice")
+    token = await box.token(alice, hours=12)
+    box.time += 12 * HOUR - 1
+    assert await box.sign_in(alice, token)
+    box.time += 1
+    assert await box.sign_in(alice, token) is None
+    assert await box.sign_in(None, token) is None
+    assert checks == []
+
+
+async def test_only_the_hash_of_a_token_is_stored(box: TinyBox) -> None:
+    token = await box.token(await box.add("alice"))
+    rows = await box.database.read(lambda db: db.conn.execute("SELECT * FROM tokens").fetchall())
+    assert len(rows) == 1
+    assert token not in repr(rows)
+
+
+async def test_expired_tokens_are_deleted_when_another_is_issued(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    await box.token(alice, hours=1)
+    box.time += HOUR
+    await box.token(alice)
+    assert await box.database.read(lambda db: db.table("tokens").count) == 1
+
+
+async def test_a_users_oldest_tokens_give_way(box: TinyBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "TOKENS_PER_USER", 2)
+    alice, bob = await box.add("alice"), await box.add("bob")
+    others = await box.token(bob)
+    tokens = [await box.token(alice) for _ in range(3)]
+    assert [await box.sign_in(alice, token) is not None for token in tokens] == [False, True, True]
+    assert await box.sign_in(bob, others)
+
+
+async def test_a_sign_in_that_a_change_overtakes_is_decided_anew(box: TinyBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = await box.add("alice")
+    await box.add("boss", "manager")
+    checking, go_on = threading.Event(), threading.Event()
+
+    def slow(password: str, password_hash: str) -> bool:
+        checking.set()
+        assert go_on.wait(10)
+        return True
+
+    monkeypatch.setattr(passwords, "verify_password", slow)
+    signing_in = asyncio.create_task(box.sign_in("alice", PASSWORD))
+    await asyncio.to_thread(checking.wait, 10)
+    await box.plugin._accounts.change_user(alice, is_active=False)
+    go_on.set()
+    assert await signing_in is None
+
+
+# The memory of right passwords
+
+
+async def test_a_right_password_is_checked_once_in_five_minutes_and_a_wrong_one_each_time(
+    checks: list[str],
+) -> None:
+    clock = [0.0]
+    memory = Passwords(monotonic=lambda: clock[0])
+    try:
+        for _ in range(2):
+            assert await memory.verify("u", PASSWORD_HASH, PASSWORD)
+        assert len(checks) == 1
+        for _ in range(2):
+            assert not await memory.verify("u", PASSWORD_HASH, "wrong horse")
+        assert len(checks) == 3
+        clock[0] = passwords.REMEMBER_SECONDS
+        assert await memory.verify("u", PASSWORD_HASH, PASSWORD)
+        assert len(checks) == 4
+    finally:
+        memory.close()
+
+
+async def test_a_right_password_is_remembered_for_its_user_and_hash_alone(checks: list[str]) -> None:
+    memory = Passwords()
+    try:
+        assert await memory.verify("u", PASSWORD_HASH, PASSWORD)
+        assert await memory.verify("other", PASSWORD_HASH, PASSWORD)
+        assert not await memory.verify("u", hash_password("new password"), PASSWORD)
+        memory.forget("u")
+        assert await memory.verify("u", PASSWORD_HASH, PASSWORD)
+        assert len(checks) == 4
+        assert await memory.verify("other", PASSWORD_HASH, PASSWORD)
+        assert len(checks) == 4
+    finally:
+        memory.close()
+
+
+async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "verify_password", lambda password, password_hash: True)
+    monkeypatch.setattr(passwords, "REMEMBER_AT_MOST", 3)
+    memory = Passwords()
+    try:
+        for number in range(10):
+            await memory.verify(f"u{number}", PASSWORD_HASH, PASSWORD)
+        assert len(memory._remembered) == 3
+    finally:
+        memory.close()
+
+
+async def test_at_most_two_checks_run_at_a_time_and_many_of_one_account_need_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running, most, calls = 0, 0, 0
+    lock, both = threading.Lock(), threading.Barrier(2)
+
+    def check(password: str, password_hash: str) -> bool:
+        nonlocal running, most, calls
+        with lock:
+            running += 1
+            calls += 1
+            most = max(most, running)
+        both.wait(10)
+        with lock:
+            running -= 1
+        return True
+
+    monkeypatch.setattr(passwords, "verify_password", check)
+    memory = Passwords()
+    try:
+        assert all(await asyncio.gather(*(memory.verify("u", PASSWORD_HASH, PASSWORD) for _ in range(20))))
+        assert (most, calls) == (2, 2)
+        assert all(await asyncio.gather(*(memory.verify(f"{i}", PASSWORD_HASH, PASSWORD) for i in range(8))))
+        assert (most, calls) == (2, 10)
+    finally:
+        memory.close()
+
+
+def test_an_imported_password_that_stays_keeps_its_hash() -> None:
+    assert hash_unless_same(PASSWORD, PASSWORD_HASH) == PASSWORD_HASH
+    changed = hash_unless_same("another password", PASSWORD_HASH)
+    assert changed != PASSWORD_HASH
+    assert passwords.verify_password("another password", changed)
+
+
+# Importing
+
+
+async def test_importing_an_account_again_changes_what_differs_and_keeps_what_is_left_out(box: TinyBox) -> None:
+    alice = await box.add("alice", email="a@example.org", name="Alice")
+    token = await box.token(alice)
+    assert await box.add("alice", name="Alice B.") == alice
+    found = await box.database.read(lambda db: users.by_id(db, alice))
+    assert found is not None
+    assert (found.name, found.email) == ("Alice B.", "a@example.org")
+    assert await box.sign_in(alice, token)
+
+
+@pytest.mark.parametrize("change", [{"role": "kiosk"}, {"password_hash": "another"}])
+async def test_importing_another_role_or_password_voids_the_tokens(box: TinyBox, change: dict[str, str]) -> None:
+    alice = await box.add("alice")
+    token = await box.token(alice)
+    await box.add("alice", **change)
+    assert await box.sign_in(alice, token) is None
+
+
+# Changes by another process
+
+
+async def changed_elsewhere(box: TinyBox, user_id: str, changes: dict[str, Any]) -> None:
+    def write() -> None:
+        db = connect(box.database.path)
+        users.change(db, user_id, changes)
+        db.conn.close()
+
+    await asyncio.to_thread(write)
+
+
+@pytest.mark.parametrize(
+    ("changes", "deactivated"),
+    [({"is_active": False}, True), ({"role": "kiosk"}, False), ({"password_hash": "another"}, False)],
+)
+async def test_whom_another_process_changed_is_ended_once(
+    box: TinyBox, changes: dict[str, Any], deactivated: bool
+) -> None:
+    alice = await box.add("alice")
+    await box.add("bob")
+    assert await box.sign_in("alice", PASSWORD)
+    assert await box.sign_in("bob", PASSWORD)
+    await changed_elsewhere(box, alice, changes)
+    await box.plugin.database_changed()
+    await box.plugin.database_changed()
+    assert box.ended == [(alice, deactivated, False)]
+
+
+async def test_another_name_ends_nobody(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    assert await box.sign_in("alice", PASSWORD)
+    await changed_elsewhere(box, alice, {"name": "Alice"})
+    await box.plugin.database_changed()
+    assert box.ended == []
+
+
+async def test_signing_in_before_the_news_of_a_change_ends_the_old_connections(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    assert await box.sign_in("alice", PASSWORD)
+    await changed_elsewhere(box, alice, {"password_hash": hash_password("a new password")})
+    assert await box.sign_in("alice", "a new password")
+    assert box.ended == [(alice, False, False)]
+    await box.plugin.database_changed()
+    assert len(box.ended) == 1
+
+
+async def test_ones_own_change_is_no_news_later(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    assert await box.sign_in("alice", PASSWORD)
+    await box.plugin._accounts.change_user(alice, role="kiosk")
+    assert box.ended == [(alice, False, False)]
+    await box.plugin.database_changed()
+    assert len(box.ended) == 1
+
+
+# HTTP
+
+
+class Http:
+    """Calls, signed in by Basic (a username) or Bearer (a token), and what they answer: status and body."""
+
+    def __init__(self, client: TestClient[web.Request, web.Application]) -> None:
+        self._client = client
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, *, user: str | None = None, token: str | None = None
+    ) -> tuple[int, Any]:
+        headers = {}
+        if user is not None:
+            headers["Authorization"] = encode_basic_auth(user, PASSWORD)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self._client.request(method, path, json=body, headers=headers) as response:
+            return response.status, (await response.json() if await response.read() else None)
+
+
+@pytest.fixture
+async def http(box: TinyBox) -> AsyncIterator[Http]:
+    """The plugin's routes behind what the door does: establish the caller, render refusals."""
+
+    @web.middleware
+    async def door(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
+        identity: Identity | None = Identity(None, None, "guest")
+        token = None
+        authorization = request.headers.get("Authorization", "")
+        if authorization.startswith("Bearer "):
+            token = authorization.removeprefix("Bearer ")
+            identity = await box.sign_in(None, token)
+        elif authorization:
+            credentials = base64.b64decode(authorization.removeprefix("Basic ")).decode()
+            username, _, password = credentials.partition(":")
+            identity = await box.sign_in(username, password)
+        if identity is None:
+            return web.json_response({"code": "door"}, status=401)
+        request[CALLER] = Caller(identity, "127.0.0.1", token)
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            body = {"code": refusal.code, "message": refusal.message}
+            return web.json_response(body, status=refusal.status)
+
+    application = web.Application(middlewares=[door])
+    application.add_routes(box.plugin.routes())
+    async with TestClient(TestServer(application)) as client:
+        yield Http(client)
+
+
+async def test_basic_gives_a_token_that_signs_in_by_http_and_mqtt(box: TinyBox, http: Http) -> None:
+    alice = await box.add("alice")
+    status, session = await http("POST", "/api/session", user="alice")
+    assert status == 200
+    assert session["user"] == {"user_id": alice, "username": "alice", "role": "customer"}
+    assert session["expires_at"] == wire.iso(NOON + 12 * HOUR)
+    assert await box.sign_in("alice", session["token"])
+    assert await http("GET", "/api/me", token=session["token"]) == (200, session["user"])
+
+
+async def test_a_kiosks_token_lives_longer(box: TinyBox, http: Http) -> None:
+    await box.add("kiosk", "kiosk")
+    _, session = await http("POST", "/api/session", user="kiosk")
+    assert session["expires_at"] == wire.iso(NOON + 720 * HOUR)
+
+
+async def test_a_token_renews_itself_and_lives_on(box: TinyBox, http: Http) -> None:
+    old = await box.token(await box.add("alice"), hours=1)
+    _, session = await http("POST", "/api/session", token=old)
+    assert await box.sign_in(None, old)
+    box.time += 2 * HOUR
+    assert await box.sign_in(None, session["token"])
+
+
+async def test_a_name_and_an_address_make_a_visitor(box: TinyBox, http: Http) -> None:
+    status, session = await http("POST", "/api/session", {"name": " Vi ", "email": "vi@example.org"})
+    assert status == 200
+    visitor = session["user"]["user_id"]
+    assert session["user"] == {"user_id": visitor, "role": "visitor", "name": "Vi", "email": "vi@example.org"}
+    assert await box.sign_in(visitor, session["token"]) == Identity(visitor, None, "visitor")
+
+
+async def test_a_session_for_nobody_is_unauthorized(http: Http) -> None:
+    status, answer = await http("POST", "/api/session")
+    assert (status, answer["code"]) == (401, "unauthorized")
+
+
+async def test_signing_out_voids_that_token_alone(box: TinyBox, http: Http) -> None:
+    alice = await box.add("alice")
+    token, other = await box.token(alice), await box.token(alice)
+    assert await http("DELETE", "/api/session", token=token) == (204, None)
+    assert await box.sign_in(None, token) is None
+    assert await box.sign_in(None, other)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/session"),
+        ("GET", "/api/me"),
+        ("PATCH", "/api/me"),
+        ("GET", "/api/users"),
+        ("PATCH", "/api/users/x"),
+    ],
+)
+async def test_a_guest_must_sign_in_first(http: Http, method: str, path: str) -> None:
+    status, answer = await http(method, path, {})
+    assert (status, answer["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/users"), ("PATCH", "/api/users/x")])
+@pytest.mark.parametrize("role", ["customer", "kiosk"])
+async def test_only_managers_see_and_change_users(box: TinyBox, http: Http, method: str, path: str, role: str) -> None:
+    await box.add("alice", role)
+    status, answer = await http(method, path, {}, user="alice")
+    assert (status, answer["code"]) == (403, "forbidden")
+
+
+async def test_anybody_registers_a_customer(box: TinyBox, http: Http) -> None:
+    body = {"username": "alice", "password": PASSWORD, "email": "a@example.org", "name": "Alice"}
+    status, user = await http("POST", "/api/users", body)
+    assert status == 201
+    assert await box.sign_in("alice", PASSWORD) == Identity(user["user_id"], "alice", "customer")
+    status, answer = await http("POST", "/api/users", body)
+    assert (status, answer["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("extra", [{"role": "manager"}, {"role": "customer"}, {"is_active": True}, {"x": 1}])
+async def test_who_registers_sets_nothing_further(box: TinyBox, http: Http, extra: dict[str, Any]) -> None:
+    status, answer = await http("POST", "/api/users", {"username": "alice", "password": PASSWORD, **extra})
+    assert (status, answer["code"]) == (403, "forbidden")
+    assert await box.database.read(users.everybody) == []
+
+
+async def test_a_manager_adds_a_kiosk_and_no_visitor(box: TinyBox, http: Http) -> None:
+    await box.add("boss", "manager")
+    body = {"username": "k1.left", "password": PASSWORD, "role": "kiosk"}
+    assert (await http("POST", "/api/users", body, user="boss"))[0] == 201
+    kiosk = await box.sign_in("k1.left", PASSWORD)
+    assert kiosk is not None
+    assert kiosk.role == "kiosk"
+    body = {"username": "k2.left", "password": PASSWORD, "role": "visitor"}
+    assert (await http("POST", "/api/users", body, user="boss"))[0] == 400
+
+
+async def test_where_registration_is_off_only_managers_add(box: TinyBox, http: Http) -> None:
+    await box.add("boss", "manager")
+    object.__setattr__(box.settings.auth, "allow_registration", False)
+    body = {"username": "alice", "password": PASSWORD}
+    status, answer = await http("POST", "/api/users", body)
+    assert (status, answer["code"]) == (403, "forbidden")
+    assert (await http("POST", "/api/users", body, user="boss"))[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("username", "al"),
+        ("username", "Alice"),
+        ("username", "a" * 33),
+        ("username", "alice\n"),
+        ("username", None),
+        ("password", "ninechars"),
+        ("password", "é" * 513),
+        ("password", "ten chars\0and more"),
+        ("email", "secret"),
+        ("email", "a@b"),
+        ("email", "a@example.org\nBcc: b@example.org"),
+        ("email", "a@" + "b" * 250 + ".org"),
+        ("name", "x" * 201),
+        ("name", " "),
+        ("name", "a\u2028b"),
+        ("name", "a\u202eb"),
+        ("name", 7),
+    ],
+)
+async def test_what_breaks_a_fields_rule_is_refused_by_name_and_never_repeated(
+    http: Http, field: str, value: Any
+) -> None:
+    body = {"username": "alice", "password": PASSWORD, field: value}
+    status, answer = await http("POST", "/api/users", body)
+    assert (status, answer["code"]) == (400, "invalid_request")
+    assert answer["message"].startswith(f"{field}: ")
+    if isinstance(value, str) and value.strip():
+        assert value not in answer["message"]
+
+
+async def test_changing_ones_password_takes_the_old_one_and_ends_what_it_opened(box: TinyBox, http: Http) -> None:
+    alice = await box.add("alice")
+    token = await box.token(alice)
+    for old in [{}, {"old_password": "wrong horse"}, {"old_password": None}]:
+        status, answer = await http("PATCH", "/api/me", {"password": "a new password", **old}, token=token)
+        assert (status, answer["code"]) == (403, "forbidden")
+    assert box.ended == []
+    body = {"password": "a new password", "old_password": PASSWORD}
+    assert (await http("PATCH", "/api/me", body, token=token))[0] == 200
+    assert box.ended == [(alice, False, False)]
+    assert await box.sign_in(None, token) is None
+    assert await box.sign_in("alice", PASSWORD) is None
+    assert await box.sign_in("alice", "a new password")
+
+
+async def test_an_old_password_that_is_replaced_meanwhile_changes_nothing(
+    box: TinyBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await box.add("alice")
+
+    async def replace_meanwhile(password: str) -> str:
+        await box.add("alice", password_hash="another")
+        return PASSWORD_HASH
+
+    monkeypatch.setattr(box.plugin._passwords, "hash", replace_meanwhile)
+    with pytest.raises(Refusal) as refused:
+        await box.plugin._accounts.change_own(alice, {}, password="a new password", old_password=PASSWORD)
+    assert refused.value.status == 403
+    found = await box.database.read(lambda db: users.by_id(db, alice))
+    assert found is not None
+    assert found.password_hash == "another"
+
+
+async def test_changing_ones_name_ends_nothing(box: TinyBox, http: Http) -> None:
+    alice = await box.add("alice", email="a@example.org")
+    token = await box.token(alice)
+    status, user = await http("PATCH", "/api/me", {"name": "Alice"}, token=token)
+    assert (status, user["name"], user["email"]) == (200, "Alice", "a@example.org")
+    _, user = await http("PATCH", "/api/me", {"email": None}, token=token)
+    assert "email" not in user
+    assert box.ended == []
+
+
+async def test_a_visitor_gets_no_password_and_keeps_name_and_address(box: TinyBox, http: Http) -> None:
+    token = await box.token(await box.visitor())
+    body = {"password": "a new password", "old_password": ""}
+    status, answer = await http("PATCH", "/api/me", body, token=token)
+    assert (status, answer["code"]) == (403, "forbidden")
+    status, answer = await http("PATCH", "/api/me", {"email": None}, token=token)
+    assert (status, answer["code"]) == (400, "invalid_request")
+    assert (await http("PATCH", "/api/me", {"name": "Vic"}, token=token))[1]["name"] == "Vic"
+
+
+async def test_a_manager_lists_everybody_without_their_hashes(box: TinyBox, http: Http) -> None:
+    await box.add("boss", "manager")
+    await box.visitor()
+    status, listed = await http("GET", "/api/users", user="boss")
+    assert status == 200
+    assert [(user.get("username"), user["role"], user["is_active"]) for user in listed] == [
+        ("boss", "manager", True),
+        (None, "visitor", True),
+    ]
+    assert PASSWORD_HASH not in repr(listed)
+
+
+@pytest.mark.parametrize(
+    ("change", "ended"),
+    [
+        ({"role": "kiosk"}, (False, False)),
+        ({"password": "a new password"}, (False, False)),
+        ({"is_active": False}, (True, False)),
+        ({"is_active": False, "cancel_bookings": True}, (True, True)),
+    ],
+)
+async def test_a_managers_change_voids_tokens_and_ends_connections(
+    box: TinyBox, http: Http, change: dict[str, Any], ended: tuple[bool, bool]
+) -> None:
+    await box.add("boss", "manager")
+    alice = await box.add("alice")
+    token = await box.token(alice)
+    assert (await http("PATCH", f"/api/users/{alice}", change, user="boss"))[0] == 200
+    assert box.ended == [(alice, *ended)]
+    assert await box.sign_in(alice, token) is None
+
+
+async def test_a_change_to_what_is_already_so_ends_nothing(box: TinyBox, http: Http) -> None:
+    await box.add("boss", "manager")
+    alice = await box.add("alice")
+    token = await box.token(alice)
+    body = {"role": "customer", "is_active": True}
+    assert (await http("PATCH", f"/api/users/{alice}", body, user="boss"))[0] == 200
+    assert box.ended == []
+    assert await box.sign_in(alice, token)
+
+
+async def test_deactivating_again_can_still_cancel_the_bookings(box: TinyBox, http: Http) -> None:
+    await box.add("boss", "manager")
+    alice = await box.add("alice")
+    await http("PATCH", f"/api/users/{alice}", {"is_active": False}, user="boss")
+    body = {"is_active": False, "cancel_bookings": True}
+    await http("PATCH", f"/api/users/{alice}", body, user="boss")
+    assert box.ended == [(alice, True, False), (alice, True, True)]
+    del body["is_active"]
+    assert (await http("PATCH", f"/api/users/{alice}", body, user="boss"))[0] == 400
+
+
+@pytest.mark.parametrize("change", [{"role": "kiosk"}, {"is_active": False}])
+async def test_the_last_active_manager_stays(box: TinyBox, http: Http, change: dict[str, Any]) -> None:
+    boss, other = await box.add("boss", "manager"), await box.add("other", "manager")
+    assert (await http("PATCH", f"/api/users/{other}", {"is_active": False}, user="boss"))[0] == 200
+    status, answer = await http("PATCH", f"/api/users/{boss}", change, user="boss")
+    assert (status, answer["code"]) == (409, "conflict")
+    assert await box.sign_in("boss", PASSWORD) == Identity(boss, "boss", "manager")
+
+
+async def test_an_unknown_user_and_a_visitors_role_cannot_be_changed(box: TinyBox, http: Http) -> None:
+    await box.add("boss", "manager")
+    status, answer = await http("PATCH", "/api/users/nobody", {"is_active": False}, user="boss")
+    assert (status, answer["code"]) == (404, "unknown_user")
+    visitor = await box.visitor()
+    status, answer = await http("PATCH", f"/api/users/{visitor}", {"role": "manager"}, user="boss")
+    assert (status, answer["code"]) == (409, "conflict")
+
+
+async def test_no_token_is_issued_for_what_a_change_has_ended(box: TinyBox) -> None:
+    alice = await box.add("alice")
+    assert await box.sign_in("alice", PASSWORD)
+    await changed_elsewhere(box, alice, {"is_active": False})
+    with pytest.raises(Refusal) as refused:
+        await box.plugin._accounts.issue_token(alice)
+    assert refused.value.status == 401
+
+
+def test_no_error_repeats_a_password() -> None:
+    with pytest.raises(ValidationError) as error:
+        wire.PasswordBody(password="secret")
+    assert "secret" not in str(error.value)
+
+
+# The command line
+
+
+class Owner:
+    """Runs ``user …`` on a database file; the answer is the exit status and what was printed."""
+
+    def __init__(self, path: Path) -> None:
+        self.settings = load_settings(database={"path": str(path)})
+
+    def __call__(self, *arguments: str, typed: str = "") -> tuple[int, str]:
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(commands.user, arguments, input=typed, obj=self.settings)
+        return result.exit_code, result.output
+
+    def users(self) -> list[users.User]:
+        db = connect(self.settings.database.path)
+        try:
+            return users.everybody(db)
+        finally:
+            db.conn.close()
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Owner:
+    return Owner(tmp_path / "data" / "cinema.db")
+
+
+def test_the_owner_adds_and_lists_users(owner: Owner) -> None:
+    options = ("--role", "kiosk", "--email", "k@example.org", "--name", "Left", "--password-stdin")
+    assert owner("add", "k1.left", *options, typed=PASSWORD + "\n") == (0, "")
+    (kiosk,) = owner.users()
+    assert (kiosk.username, kiosk.role, kiosk.email, kiosk.name) == ("k1.left", "kiosk", "k@example.org", "Left")
+    assert kiosk.password_hash is not None
+    assert passwords.verify_password(PASSWORD, kiosk.password_hash)
+    status, table = owner("list")
+    assert status == 0
+    assert kiosk.user_id in table
+    assert "k1.left" in table
+
+
+def test_the_owner_types_a_password_twice_and_unseen(owner: Owner) -> None:
+    status, shown = owner("add", "boss", "--role", "manager", typed=f"{PASSWORD}\n{PASSWORD}\n")
+    assert status == 0
+    assert PASSWORD not in shown
+    assert len(owner.users()) == 1
+
+
+def test_the_owner_sets_a_password_and_disables_and_the_tokens_are_void(owner: Owner) -> None:
+    for number, command in enumerate(["password", "disable"]):
+        name = f"alice{number}"
+        assert owner("add", name, "--role", "customer", "--password-stdin", typed=PASSWORD)[0] == 0
+        db = connect(owner.settings.database.path)
+        found = users.by_username(db, name)
+        assert found is not None
+        users.add_token(db, found.user_id, "token", now=NOON, expires_at=NOON + 1)
+        arguments = ["--password-stdin"] if command == "password" else []
+        assert owner(command, name, *arguments, typed="a new password") == (0, "")
+        assert db.table("tokens").count == 0
+        after = users.by_username(db, name)
+        db.conn.close()
+        assert after is not None
+        assert after.is_active == (command == "password")
+        assert (after.password_hash == found.password_hash) == (command == "disable")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("add", "boss", "--role", "customer", "--password-stdin"), "This username is taken.\n"),
+        (("add", "B", "--role", "customer", "--password-stdin"), "username: "),
+        (("password", "nobody", "--password-stdin"), "There is no such user; “user list” shows all.\n"),
+        (("disable", "nobody"), "There is no such user; “user list” shows all.\n"),
+        (("disable", "boss"), "This is the last active manager, and one must stay.\n"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(owner: Owner, arguments: tuple[str, ...], sentence: str) -> None:
+    owner("add", "boss", "--role", "manager", "--password-stdin", typed=PASSWORD)
+    before = owner.users()
+    status, shown = owner(*arguments, typed=PASSWORD)
+    assert status == 1
+    assert shown.startswith(sentence)
+    assert shown.count("\n") == 1
+    assert owner.users() == before
+
+
+def test_a_short_password_is_refused_without_repeating_it(owner: Owner) -> None:
+    status, shown = owner("add", "alice", "--role", "customer", "--password-stdin", typed="secret\n")
+    assert (status, shown) == (1, "password: must be 10 to 1024 bytes long\n")
+
+
+def test_a_file_that_is_no_database_is_one_sentence(owner: Owner) -> None:
+    path = owner.settings.database.path
+    path.parent.mkdir()
+    path.write_text("not a database, but long enough to look at" * 10)
+    status, shown = owner("list")
+    assert (status, shown) == (1, f"{path}: the file is damaged or is not a database\n")
