@@ -1,0 +1,145 @@
+"""What ``run_broker.py check`` looks at: the settings and the database, before anybody stands at the door.
+
+Nothing is changed: no file is made, no table migrated.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlite_utils
+
+from broker.database import describe
+from broker.plugin import BoxPlugin
+from config import Settings
+from plugins.booking import demo
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``advice`` says what to do; empty where all is well."""
+
+    subject: str
+    text: str
+    advice: str = ""
+    prevents: bool = False
+    """Whether the box could not serve like this."""
+
+    def __str__(self) -> str:
+        state = "STOP" if self.prevents else "todo" if self.advice else "ok"
+        return f"{state:<5} {self.subject}: {self.text}{f'; {self.advice}' if self.advice else ''}"
+
+
+def examine(settings: Settings, plugins: Sequence[type], *, now: float) -> Iterator[Finding]:
+    """Look at everything; ``now`` is in seconds since 1970."""
+    yield Finding("settings", "valid")
+    yield Finding("plugins", f"{len(plugins)} can be loaded")
+    yield from _doors(settings)
+    yield from _database(settings, plugins, now)
+
+
+def _doors(settings: Settings) -> Iterator[Finding]:
+    listeners = settings.listeners
+    for name, door, bind in (
+        ("listeners.web", listeners.web, listeners.web.bind),
+        ("listeners.tcp", listeners.tcp, listeners.tcp.bind),
+    ):
+        if bind is None:
+            continue
+        if door.certfile is None and not bind.is_loopback:
+            yield Finding(
+                name,
+                f"passwords travel in clear beyond loopback, to {bind}",
+                "set certfile and keyfile, or put the box behind a proxy with TLS",
+            )
+        for file in (door.certfile, door.keyfile):
+            if file is not None and not file.is_file():
+                yield Finding(name, f"there is no file {file}", "set certfile and keyfile", prevents=True)
+
+
+def _database(settings: Settings, plugins: Sequence[type], now: float) -> Iterator[Finding]:
+    path = settings.database.path
+    subject = f"database {path}"
+    if not path.exists():
+        yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
+        return
+    try:
+        # Not to be made by looking at it, so by its address, which can say so.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        try:
+            yield from _contents(subject, sqlite_utils.Database(connection), settings, plugins, now)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        yield Finding(subject, describe(error), _REMEDIES.get(describe(error), _RESTORE), prevents=True)
+
+
+_RESTORE = "restore a backup, or move the file away to begin anew"
+_REMEDIES = {
+    "the database is locked by another program": "end that program",
+    "the database file cannot be opened for writing; check its folder and permissions": "or set database.path",
+}
+
+
+def _contents(
+    subject: str, db: sqlite_utils.Database, settings: Settings, plugins: Sequence[type], now: float
+) -> Iterator[Finding]:
+    damage = db.conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        yield Finding(subject, f"the file is damaged ({damage})", _RESTORE, prevents=True)
+        return
+    db.conn.execute("BEGIN IMMEDIATE")  # as the box will; it waits a few seconds for a lock
+    db.conn.execute("ROLLBACK")
+    contributions = [m for plugin in plugins if issubclass(plugin, BoxPlugin) and (m := plugin.migrations())]
+    for contribution in contributions:
+        pending = {migration.name for migration in contribution.pending(db)}
+        applied = {migration.name for migration in contribution.applied(db)}
+        known = {migration.name for migration in contribution._migrations} | pending
+        if applied - known:
+            yield Finding(
+                subject,
+                "it was written by a newer version of the box",
+                "start that version, or restore a backup of this one",
+                prevents=True,
+            )
+            return
+    if any(contribution.pending(db) for contribution in contributions):
+        yield Finding(subject, "its tables are older than the box", "back it up; the next start renews them")
+        return
+    yield Finding(subject, "sound and up to date")
+    yield from _demo(db, settings)
+    yield from _cinema(db, now)
+
+
+def _demo(db: sqlite_utils.Database, settings: Settings) -> Iterator[Finding]:
+    if not demo.is_marked(db):
+        return
+    if beyond := demo.beyond_loopback(settings):
+        yield Finding(
+            "demo",
+            f"everybody knows its passwords, and {beyond[0]} is beyond loopback",
+            "bind to localhost, or set database.path to a database of your own",
+            prevents=True,
+        )
+    else:
+        yield Finding("demo", "the database is a demo's, and the doors are on loopback alone")
+
+
+def _cinema(db: sqlite_utils.Database, now: float) -> Iterator[Finding]:
+    def count(query: str, *parameters: object) -> int:
+        return int(db.conn.execute(f"SELECT count(*) FROM {query}", parameters).fetchone()[0])  # noqa: S608  # ours
+
+    if count("users WHERE role = 'manager' AND is_active"):
+        yield Finding("users", "there is an active manager")
+    else:
+        yield Finding("users", "there is no active manager", "add one with “user add NAME --role manager”")
+    if rooms := count("rooms"):
+        yield Finding("rooms", f"{rooms}, with {count('seats')} seats")
+    else:
+        yield Finding("rooms", "none", "“import FILE” brings them")
+    if showings := count("showings WHERE status = 'scheduled' AND ends_at > ?", now):
+        yield Finding("showings", f"{showings} to come")
+    else:
+        yield Finding("showings", "none to come", "“import FILE” brings them, or a manager makes them")

@@ -1,0 +1,263 @@
+"""The cinema over HTTP, for when MQTT is not to be had: the same requests, the same answers.
+
+Every call asks the policy for the topic that it stands for, so that what a role may do is said in one place.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from broker.doors.bodies import answer, read_json_bytes
+from broker.plugin import CALLER, Action, Identity, Refusal
+from plugins.booking.cinema import BookingRecord, Notice, Outcome, Sender
+from plugins.booking.ledger import unknown_booking
+from plugins.booking.present import BOOKINGS_TOPIC, SEATS_TOPIC, SHOWINGS_TOPIC, confirmation, hold_notice, inbox
+from plugins.booking.service import Service
+from plugins.booking.wire import (
+    BookedSeat,
+    BookedShowing,
+    BookingDetails,
+    BookingRequest,
+    Cinema,
+    HoldRequest,
+    Outbound,
+    PaidRequest,
+    ReleaseRequest,
+    ShowingRequest,
+    is_id,
+    iso_seconds,
+    money,
+    parse,
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+KEY_SCHEME = "key "
+LONGEST_FILTER = 200
+
+
+class BookingHttp:
+    """The handlers; ``routes`` lists them."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._box = service.box
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return (
+            web.get("/api/cinema", self.cinema),
+            web.get("/api/showings", self.showings),
+            web.post("/api/showings", self.change_showing),
+            web.get("/api/showings/{showing_id}/seats", self.seats),
+            web.post("/api/bookings", self.book),
+            web.get("/api/bookings", self.bookings),
+            web.get("/api/bookings/{booking_id}", self.booking),
+            web.delete("/api/bookings/{booking_id}", self.cancel),
+            web.patch("/api/bookings/{booking_id}", self.pay),
+            web.get("/api/holds", self.holds),
+            web.post("/api/holds", self.hold),
+            web.post("/api/holds/release", self.release),
+        )
+
+    # For all
+
+    async def cinema(self, request: web.Request) -> web.Response:
+        cinema = self._box.settings.cinema
+        return answer(
+            Cinema(name=cinema.name, timezone=cinema.timezone, currency=cinema.currency, languages=cinema.languages)
+        )
+
+    async def showings(self, request: web.Request) -> web.Response:
+        self._require(request, Action.SUBSCRIBE, f"{SHOWINGS_TOPIC}#")
+        now = self._box.now()
+        return answer([live.update(now) for live in self._service.copy.in_sight(now)])
+
+    async def seats(self, request: web.Request) -> web.Response:
+        showing_id = request.match_info["showing_id"]
+        live = self._service.copy.showings.get(showing_id)
+        if live is None or not live.showing.is_open_to_view(self._box.now()):
+            raise Refusal("unknown_showing", "There is no such showing.", status=404)
+        self._require(request, Action.SUBSCRIBE, SEATS_TOPIC + showing_id)
+        return answer(live.seat_plan())
+
+    # Bookings
+
+    async def book(self, request: web.Request) -> web.Response:
+        sender = self._sender(request, "booking/request")
+        outcome = await self._service.book(sender, await _read(request, BookingRequest))
+        return _outcome_answer(outcome, failed=409)
+
+    async def bookings(self, request: web.Request) -> web.Response:
+        """One's own; a manager's are all. Both may be narrowed."""
+        identity = self._signed_in(request)
+        conditions = self._conditions(request)
+        if identity.role != "manager":
+            conditions["of_user"] = identity.user_id
+        records = await self._service.find_bookings(**conditions)
+        return answer([_details(record) for record in records])
+
+    async def booking(self, request: web.Request) -> web.Response:
+        """The outcome, to who may see it, or who has its key."""
+        booking_id = _booking_id(request)
+        key = _key(request)
+        if key is None:
+            identity = self._signed_in(request)
+            self._require(request, Action.SUBSCRIBE, BOOKINGS_TOPIC + booking_id)
+            outcome = await self._service.outcome(booking_id)
+            if outcome is None or not outcome.is_visible_to(identity.user_id, identity.role):
+                raise unknown_booking(booking_id)
+        else:
+            outcome = await self._service.outcome(booking_id)
+            if outcome is None or outcome.key is None or not hmac.compare_digest(outcome.key.encode(), key):
+                raise unknown_booking(booking_id)
+        return _outcome_answer(outcome)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        sender = self._sender(request, "booking/cancel")
+        return _outcome_answer(await self._service.cancel(sender, _booking_id(request)))
+
+    async def pay(self, request: web.Request) -> web.Response:
+        sender = self._sender(request, "booking/request")
+        if not sender.is_of_the_house:
+            raise Refusal("forbidden", "Only the house notes how a booking was paid.", status=403)
+        booking_id = _booking_id(request)
+        paid = (await _read(request, PaidRequest)).paid
+        return answer(_details(await self._service.pay(sender, booking_id, paid)))
+
+    # Holds
+
+    async def holds(self, request: web.Request) -> web.Response:
+        identity = self._signed_in(request)
+        assert identity.user_id is not None
+        self._require(request, Action.SUBSCRIBE, inbox(identity.user_id))
+        now = self._box.now()
+        return answer([hold_notice(notice, now) for notice in self._service.copy.holds_of(identity.user_id)])
+
+    async def hold(self, request: web.Request) -> web.Response:
+        sender = self._sender(request, "seats/hold")
+        return self._notice_answer(await self._service.hold(sender, await _read(request, HoldRequest)))
+
+    async def release(self, request: web.Request) -> web.Response:
+        sender = self._sender(request, "seats/release")
+        return self._notice_answer(await self._service.release(sender, await _read(request, ReleaseRequest)))
+
+    def _notice_answer(self, notice: Notice) -> web.Response:
+        status = 409 if notice.status == "rejected" else 200
+        return answer(hold_notice(notice, self._box.now()), status)
+
+    # Showings
+
+    async def change_showing(self, request: web.Request) -> web.Response:
+        self._sender(request, "showing/request")
+        showing = await self._service.change_showing(await _read(request, ShowingRequest))
+        live = self._service.copy.showings.get(showing.showing_id)
+        if live is None:  # over for so long that it is not in memory, and it was changed into another past
+            raise Refusal("unknown_showing", "The showing is over.", status=404)
+        return answer(live.update(self._box.now()))
+
+    # Who calls, and what they may
+
+    def _signed_in(self, request: web.Request) -> Identity:
+        identity = request[CALLER].identity
+        if identity.is_guest:
+            raise Refusal("unauthorized", "Sign in first.", status=401)
+        return identity
+
+    def _require(self, request: web.Request, action: Action, topic: str) -> None:
+        identity = request[CALLER].identity
+        if self._box.may(identity, action, topic):
+            return
+        if identity.is_guest:
+            raise Refusal("unauthorized", "Sign in first.", status=401)
+        raise Refusal("forbidden", "You may not do this.", status=403)
+
+    def _sender(self, request: web.Request, topic: str) -> Sender:
+        """Who commands, if they may publish to the topic that the call stands for."""
+        identity = self._signed_in(request)
+        self._require(request, Action.PUBLISH, topic)
+        assert identity.user_id is not None
+        return Sender(identity.user_id, identity.role, request[CALLER].address)
+
+    def _conditions(self, request: web.Request) -> dict[str, Any]:
+        query = request.query
+        conditions: dict[str, Any] = {
+            name: query[name] for name in ("showing_id", "number", "name", "seat") if query.get(name)
+        }
+        if any(len(value) > LONGEST_FILTER or "\0" in value for value in conditions.values()):
+            raise Refusal("invalid_request", f"A filter has at most {LONGEST_FILTER} characters.")
+        if "showing_id" in conditions and not is_id(conditions["showing_id"]):
+            raise Refusal("invalid_request", "showing_id must be a lower-case UUID with hyphens.")
+        if query.get("from"):
+            conditions["starts_from"] = self._moment(query["from"], "from")
+        if query.get("to"):
+            conditions["starts_before"] = self._moment(query["to"], "to", end_of_day=True)
+        return conditions
+
+    def _moment(self, text: str, name: str, *, end_of_day: bool = False) -> float:
+        """A day of the cinema (``2030-01-01``; with ``end_of_day`` the moment after it), or a moment in ISO 8601, in
+        seconds since 1970."""
+        zone = ZoneInfo(self._box.settings.cinema.timezone)
+        try:
+            if len(text) == len("2030-01-01"):
+                day = date.fromisoformat(text) + timedelta(days=1 if end_of_day else 0)
+                return datetime.combine(day, time(), zone).timestamp()
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
+        except (ValueError, OverflowError, OSError):
+            raise Refusal(
+                "invalid_request", f"{name} must be a day, such as 2030-01-01, or a time in ISO 8601."
+            ) from None
+
+
+async def _read(request: web.Request, model: type[M]) -> M:
+    return parse(model, await read_json_bytes(request))
+
+
+def _booking_id(request: web.Request) -> str:
+    booking_id = request.match_info["booking_id"]
+    if not is_id(booking_id):
+        raise Refusal("unknown_booking", "There is no such booking.", status=404)
+    return booking_id
+
+
+def _key(request: web.Request) -> bytes | None:
+    """The key of ``Authorization: Key <key>``, None where somebody signs in, or nobody does."""
+    header = request.headers.get("Authorization", "")
+    if not header.lower().startswith(KEY_SCHEME):
+        return None
+    return header[len(KEY_SCHEME) :].strip().encode("utf-8", "surrogateescape")
+
+
+def _outcome_answer(outcome: Outcome, *, failed: int = 200) -> web.Response:
+    message: Outbound = confirmation(outcome)
+    return answer(message, failed if outcome.status == "failed" else 200)
+
+
+def _details(record: BookingRecord) -> BookingDetails:
+    showing = record.showing
+    return BookingDetails(
+        **confirmation(record.outcome).model_dump(),
+        user_id=record.outcome.user_id,
+        name=record.name,
+        email=record.email,
+        paid=record.paid,
+        showing=BookedShowing(
+            showing_id=showing.showing_id,
+            title=showing.title,
+            starts_at=iso_seconds(showing.starts_at),
+            ends_at=iso_seconds(showing.ends_at),
+            room=showing.room,
+            status=showing.status,
+        ),
+        seats=[
+            BookedSeat(seat_id=seat.seat_id, row=seat.row, number=seat.number, type=seat.type, price=money(cents))
+            for seat, cents in record.seats
+        ],
+    )

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""The front of the box: its command line, and nothing else.
+
+Ends with status 0 when all went well, 2 for wrong settings or a wrong command line, 1 for every other failure; a
+failure is told in a sentence, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+from typer.core import TyperGroup
+
+from broker.database import DatabaseError
+from broker.host import Host, StartError, plugin_classes
+from config import Settings, SettingsError, load_settings
+from plugins.booking import demo as demo_cinema
+from plugins.booking import imports
+from plugins.booking.check import Finding, examine
+from plugins.booking.demo import DemoRefusedError
+from plugins.booking.imports import ImportFileError
+
+STOP_SECONDS = 4.5
+"""How long a clean stop may take; whoever sent SIGTERM waits five seconds."""
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with the settings that differ.")
+]
+DemoOption = Annotated[bool, typer.Option("--demo", help="A demo cinema, in data/demo.db unless a path is set.")]
+
+
+class FrontDesk(TyperGroup):
+    """The commands of this file, and those of the plugins that the settings name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        with contextlib.suppress(SettingsError, StartError):  # --help helps also where the settings do not
+            return [*super().list_commands(ctx), *self._contributed(ctx)]
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or self._contributed(ctx).get(cmd_name)
+
+    def _contributed(self, ctx: Any) -> dict[str, Any]:
+        """The plugins' commands by name; their ``Context.obj`` is the :class:`config.Settings`."""
+        ctx.obj = settings = _settings(ctx)
+        tree = typer.Typer(callback=lambda: None)
+        for plugin in plugin_classes(settings):
+            commands = getattr(plugin, "command_line", lambda: None)()
+            if commands is not None:
+                tree.add_typer(commands)
+        return dict(typer.main.get_group(tree).commands)
+
+
+app = typer.Typer(
+    cls=FrontDesk,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def front(context: typer.Context, config: ConfigOption = None, demo: DemoOption = False) -> None:
+    """A cinema's box office in one process: an MQTT broker that knows the cinema's rules.
+
+    Without a command it serves.
+    """
+    if context.invoked_subcommand is None:
+        _serve(_settings(context), demo=demo)
+
+
+@app.command()
+def serve(context: typer.Context, config: ConfigOption = None, demo: DemoOption = False) -> None:
+    """Open the doors and serve until Ctrl-C or SIGTERM."""
+    _serve(_settings(context), demo=_asked(context, "demo"))
+
+
+@app.command("import")
+def import_file(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Rooms, showings and users, as JSON.")],
+    config: ConfigOption = None,
+) -> None:
+    """Add a cinema from a JSON file, or update it; nothing is removed, and a wrong file changes nothing."""
+    settings = _settings(context)
+    imported = imports.import_file(file, settings, plugin_classes(settings), now=time.time())
+    _say(f"{file}: {imported}.")
+
+
+@app.command()
+def check(context: typer.Context, config: ConfigOption = None) -> None:
+    """Look at the settings and the database, and say what to do; status 1 if the box could not serve."""
+    try:
+        settings = _settings(context)
+        plugins = plugin_classes(settings)
+    except (SettingsError, StartError) as error:
+        for line in str(error).splitlines():
+            _say(str(Finding("settings", line, "mend it", prevents=True)))
+        raise typer.Exit(1) from None
+    findings = list(examine(settings, plugins, now=time.time()))
+    for finding in findings:
+        _say(str(finding))
+    if any(finding.prevents for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; every failure becomes its sentence and its status here."""
+    try:
+        app()
+    except (SettingsError, DemoRefusedError) as error:
+        _fail(error, status=2)
+    except (StartError, DatabaseError, ImportFileError) as error:
+        _fail(error, status=1)
+    except OSError as error:
+        _fail(f"{error.filename or 'The box'}: {error.strerror or error}", status=1)
+    except Exception as error:
+        _fail(f"The box could not go on, by a fault of its own: {type(error).__name__}: {error}", status=1)
+
+
+# The settings that were asked for
+
+
+def _asked(context: typer.Context, name: str) -> Any:
+    """An option's value, given after the command or before it."""
+    root = context.find_root()
+    return context.params.get(name) or root.params.get(name)
+
+
+def _settings(context: typer.Context) -> Settings:
+    config, demo = _asked(context, "config"), _asked(context, "demo")
+    settings = load_settings(config)
+    if demo and not demo_cinema.database_is_chosen(config):
+        settings = load_settings(config, database={"path": demo_cinema.DATABASE})
+    return settings
+
+
+# Serving
+
+
+def _serve(settings: Settings, *, demo: bool) -> None:
+    logging.basicConfig(level=logging.INFO, handlers=[_log_handler()], force=True)
+    for beneath in ("amqtt", "transitions"):  # what they tell below an error, the doors tell better
+        logging.getLogger(beneath).setLevel(logging.ERROR)
+    if demo:
+        demo_cinema.prepare(settings, plugin_classes(settings), now=time.time())
+    demo_cinema.refuse_beyond_loopback(settings)
+    asyncio.run(_serve_until_told(settings, demo=demo))
+
+
+async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def tell() -> None:
+        told.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)  # a second Ctrl-C does not wait
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, tell)
+
+    host = Host(settings)
+    starting = asyncio.ensure_future(host.start())
+    stopping = asyncio.ensure_future(told.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            return
+        starting.result()
+        _welcome(settings, host, demo=demo)
+        await told.wait()
+    finally:
+        stopping.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(host.stop(), STOP_SECONDS)
+
+
+def _welcome(settings: Settings, host: Host, *, demo: bool) -> None:
+    """Say where to connect and, in the demo, as whom: in a panel, or plainly where nobody reads at a terminal."""
+    web, tcp = settings.listeners.web, settings.listeners.tcp
+    lines: list[tuple[str, str]] = []
+    for place in _places(web.bind.host, host.web_addresses):
+        secure = "s" if web.certfile else ""
+        lines.append(("Pages and HTTP", f"http{secure}://{place}/"))
+        lines.append(("MQTT for browsers", f"ws{secure}://{place}/mqtt"))
+    for place in _places(tcp.bind.host if tcp.bind else "", host.tcp_addresses):
+        lines.append(("MQTT for devices", f"mqtt{'s' if tcp.certfile else ''}://{place}"))
+    if demo:
+        lines += [
+            (role.capitalize(), f"{username}, password {demo_cinema.password_of(username)}")
+            for username, role in demo_cinema.USERS.items()
+        ]
+    console = Console(highlight=False)
+    text = Text("\n".join(f"{label:<18} {value}" for label, value in lines))
+    if not console.is_terminal:
+        _say(f"{settings.cinema.name} is open.\n{text}")
+        return
+    title = Text(_plain(settings.cinema.name))
+    console.print(Panel(text, title=title, subtitle="Ctrl-C closes", expand=False, padding=(1, 2)))
+
+
+def _places(configured: str, addresses: list[tuple[str, int]]) -> list[str]:
+    """The addresses as one types them; both loopbacks with one port are ``localhost``."""
+    if configured == "localhost" and len({port for _, port in addresses}) == 1:
+        return [f"localhost:{addresses[0][1]}"]
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses]
+
+
+# Saying things safely
+
+
+class _PlainFormatter(logging.Formatter):
+    """One message, one line: what clients typed cannot end a line or talk to the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
+        record.message = _plain(record.message)
+        return super().formatMessage(record)
+
+
+def _log_handler() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    return handler
+
+
+def _plain(text: str, *, keep: str = "") -> str:
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def _say(text: str, *, to_stderr: bool = False) -> None:
+    print(_plain(text, keep="\n"), file=sys.stderr if to_stderr else sys.stdout, flush=True)
+
+
+def _fail(problem: object, *, status: int) -> None:
+    _say(str(problem), to_stderr=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
