@@ -30,6 +30,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/mypy -p bench
 
 arrows: $(VENV)/.dev
 	$(BIN)/lint-imports

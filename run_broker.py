@@ -153,9 +153,9 @@ def _serve(settings: Settings, *, demo: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[_log_handler()], force=True)
     for beneath in ("amqtt", "transitions"):  # what they tell below an error, the doors tell better
         logging.getLogger(beneath).setLevel(logging.ERROR)
+    demo_cinema.refuse_beyond_loopback(settings, demo=demo)
     if demo:
         demo_cinema.prepare(settings, plugin_classes(settings), now=time.time())
-    demo_cinema.refuse_beyond_loopback(settings)
     asyncio.run(_serve_until_told(settings, demo=demo))
 
 
@@ -194,7 +194,7 @@ def _welcome(settings: Settings, host: Host, *, demo: bool) -> None:
     lines: list[tuple[str, str]] = []
     for place in _places(web.bind.host, host.web_addresses):
         secure = "s" if web.certfile else ""
-        lines.append(("Pages and HTTP", f"http{secure}://{place}/"))
+        lines.append(("HTTP", f"http{secure}://{place}/"))
         lines.append(("MQTT for browsers", f"ws{secure}://{place}/mqtt"))
     for place in _places(tcp.bind.host if tcp.bind else "", host.tcp_addresses):
         lines.append(("MQTT for devices", f"mqtt{'s' if tcp.certfile else ''}://{place}"))
@@ -206,7 +206,7 @@ def _welcome(settings: Settings, host: Host, *, demo: bool) -> None:
     console = Console(highlight=False)
     text = Text("\n".join(f"{label:<18} {value}" for label, value in lines))
     if not console.is_terminal:
-        _say(f"{settings.cinema.name} is open.\n{text}")
+        _say(f"{settings.cinema.name} is open.\n{text}\nCtrl-C closes.")
         return
     title = Text(_plain(settings.cinema.name))
     console.print(Panel(text, title=title, subtitle="Ctrl-C closes", expand=False, padding=(1, 2)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable
@@ -89,9 +88,7 @@ class Clients:
 
     async def _end(self, connections: Iterable[Connection], how: End) -> None:
         ending = list(connections)
-        waits = [asyncio.ensure_future(connection.wait_ended()) for connection in ending]
-        await asyncio.sleep(0)  # each is waiting before the first can finish
         for connection in ending:
             connection.end(how)
-        if waits:
-            await asyncio.wait(waits)
+        for connection in ending:
+            await connection.wait_ended()

@@ -148,6 +148,7 @@ class Connection:
         "_alive_timer",
         "_end_waiters",
         "_inflight",
+        "_is_finished",
         "_keep_alive",
         "_last_heard",
         "_may_publish",
@@ -155,6 +156,7 @@ class Connection:
         "_next_packet_id",
         "_outgoing",
         "_qos2",
+        "_reading",
         "_room_waiter",
         "_unread",
         "client_id",
@@ -162,6 +164,7 @@ class Connection:
         "ended",
         "framer",
         "identity",
+        "joining",
         "must_deliver_bytes",
         "pending",
         "presented",
@@ -173,6 +176,7 @@ class Connection:
         "switchboard",
         "user",
         "wire",
+        "written_bytes",
     )
 
     def __init__(self, wire: Wire, switchboard: Switchboard) -> None:
@@ -182,6 +186,7 @@ class Connection:
         self._unread: list[tuple[int, bytes]] = []
         self.ended: End | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
+        self._is_finished = False
         # Who: set by the gate
         self.identity = Identity(None, None, "guest")
         self.user: str | None = None
@@ -192,16 +197,19 @@ class Connection:
         self._alive_timer: asyncio.TimerHandle | None = None
         # Inbound
         self._acknowledgements: deque[_Acknowledgement] = deque()
+        self._reading: asyncio.Task[object] | None = None
         self._room_waiter: asyncio.Future[None] | None = None
         self._qos2: set[int] = set()
         # Outbound
         self._outgoing: list[bytes] = []
+        self.written_bytes = 0
         self._next_packet_id = 0
         self._inflight: set[int] = set()
         self._may_receive: dict[str, bool] = {}
         self._may_publish: dict[str, bool] = {}
         # The fan-out's notes on this connection
         self.subscriptions: dict[str, int] = {}
+        self.joining: set[str] = set()
         self.pending: dict[str, Present] = {}
         self.presented: dict[str, float] = {}
         self.pumping = False
@@ -220,8 +228,8 @@ class Connection:
         try:
             async with asyncio.timeout(self.switchboard.limits.connect_seconds):
                 while not self._unread:
-                    data = await self.wire.read()
-                    if not data:
+                    data = await self._read()
+                    if not data or self.ended is not None:
                         return None
                     self._unread = self.framer.feed(data)
         except TimeoutError:
@@ -243,9 +251,8 @@ class Connection:
 
     def _check_alive(self) -> None:
         loop = asyncio.get_running_loop()
-        silent = loop.time() - self._last_heard
-        if self._room_waiter is not None:
-            silent = 0.0  # it is we who do not read
+        # While nobody reads it is the box that is silent.
+        silent = loop.time() - self._last_heard if self._reading is not None else 0.0
         if silent >= self._keep_alive:
             self.end(End.SILENT)
         else:
@@ -267,9 +274,13 @@ class Connection:
         else:
             self.wire.close(again=how not in (End.MALFORMED, End.FORBIDDEN))
         self._wake()
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def wait_ended(self) -> None:
         """Return when nothing of this connection is left in the box."""
+        if self._is_finished:
+            return
         waiter = asyncio.get_running_loop().create_future()
         if self._end_waiters is None:
             self._end_waiters = []
@@ -278,6 +289,7 @@ class Connection:
 
     def finished(self) -> None:
         """Everything of this connection has been taken down."""
+        self._is_finished = True
         for waiter in self._end_waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
@@ -319,13 +331,28 @@ class Connection:
                 if len(self._acknowledgements) >= MAX_WAITING_COMMANDS:
                     await self._room()
             self._unread = []
-            data = await self.wire.read()
+            self.framer.check()
+            data = await self._read()
             if self.ended is not None:
                 return self.ended
             if not data:
                 return End.LOST
-            self._last_heard = asyncio.get_running_loop().time()
             self._unread = self.framer.feed(data)
+
+    async def _read(self) -> bytes:
+        """The next bytes; ``b""`` at once when the connection is ended from outside: a peer that does not take what
+        waits for it would otherwise keep the transport, and with it this task, for as long as it likes."""
+        loop = asyncio.get_running_loop()
+        self._reading = asyncio.current_task()
+        self._last_heard = loop.time()
+        try:
+            return await self.wire.read()
+        except asyncio.CancelledError:
+            if self.ended is None or self._reading is None or self._reading.uncancel() > 0:
+                raise
+            return b""
+        finally:
+            self._reading = None
 
     async def _take_publish(self, publish: Publish, handover: Handover) -> None:
         if publish.qos == 2:
@@ -370,7 +397,6 @@ class Connection:
     async def _room(self) -> None:
         while len(self._acknowledgements) >= MAX_WAITING_COMMANDS and self.ended is None:
             await self._wait()
-        self._last_heard = asyncio.get_running_loop().time()
 
     async def _acknowledge_before_goodbye(self) -> None:
         if self._acknowledgements:
@@ -415,11 +441,18 @@ class Connection:
         outgoing = self._outgoing
         if outgoing and self.ended is None:
             self._outgoing = []
-            self.wire.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+            self.written_bytes += len(data)
+            self.wire.write(data)
             limit = self.switchboard.limits.outbound_bytes
             if not self.congested and self.wire.buffered() > limit + self.spared_bytes:
                 self.congested = True
                 self.switchboard.wait_for_drain(self)
+
+    @property
+    def taken_bytes(self) -> int:
+        """How many bytes the kernel has taken for the client since it connected."""
+        return self.written_bytes - self.wire.buffered()
 
     @property
     def unacknowledged(self) -> int:

@@ -88,19 +88,29 @@ class Fanout:
             await present.prepare(topic_filter, connection.identity)
 
     def subscribe(self, connection: Connection, topic_filter: str, qos: int) -> None:
-        """Join the live messages. :meth:`present` must follow; until it has, a topic with a present stays silent."""
+        """Join the live messages. :meth:`present` must follow; until it has come, a topic with a present that
+        replaces its messages stays silent."""
+        if topic_filter not in connection.subscriptions:
+            for present in self.presents:
+                for topic in present.topics(topic_filter, connection.identity):
+                    if present.replaces_backlog(topic) and self._granted(connection, topic) is None:
+                        connection.joining.add(topic)
         connection.subscriptions[topic_filter] = qos
         self.index.add(topic_filter, connection, connection.user, qos)
 
     def unsubscribe(self, connection: Connection, topic_filter: str) -> None:
         if connection.subscriptions.pop(topic_filter, None) is not None:
             self.index.remove(topic_filter, connection, connection.user)
+            connection.joining = {t for t in connection.joining if self._granted(connection, t) is not None}
+            for topic in [t for t in connection.pending if self._granted(connection, t) is None]:
+                del connection.pending[topic]
 
     def leave(self, connection: Connection) -> None:
         """The connection has ended: nothing of it stays behind."""
         for topic_filter in connection.subscriptions:
             self.index.remove(topic_filter, connection, connection.user)
         connection.subscriptions.clear()
+        connection.joining.clear()
         connection.pending.clear()
         self._draining.pop(connection, None)
 
@@ -123,6 +133,7 @@ class Fanout:
             self._begin(connection, topic_filter)
 
     def _begin(self, connection: Connection, topic_filter: str) -> None:
+        connection.joining = {topic for topic in connection.joining if not matches(topic_filter, topic)}
         for present in self.presents:
             for topic in present.topics(topic_filter, connection.identity):
                 if connection.may_receive(topic):
@@ -176,18 +187,22 @@ class Fanout:
             if not connection.may_receive(topic):
                 continue
             effective = min(qos, granted)
+            if topic in connection.joining:
+                continue
             if topic in connection.pending and not self._overtake(connection, topic, payload):
                 continue
+            # At most once is for what anybody may see; a message for few eyes is never dropped.
+            may_be_lost = effective == 0 and audience is None
+            if connection.congested and (self._replaced_by_present(connection, topic) or may_be_lost):
+                continue
             if effective == 0:
-                if connection.congested and self._drop(connection, topic):
-                    continue
                 if shared is None:
                     shared = _Shared(packets.publish(name, payload))
-                connection.send_framed(shared.for_wire(connection))
-                continue
-            if connection.congested and self._replaced_by_present(connection, topic):
-                continue
-            size = connection.send_publish(name, payload, effective, False)
+                framed = shared.for_wire(connection)
+                connection.send_framed(framed)
+                size = len(framed)
+            else:
+                size = connection.send_publish(name, payload, effective, False)
             if connection.congested:
                 connection.must_deliver_bytes += size
                 if connection.must_deliver_bytes > self._outbound_bytes:
@@ -212,11 +227,6 @@ class Fanout:
         connection.pending[topic] = present
         return True
 
-    def _drop(self, connection: Connection, topic: str) -> bool:
-        """QoS 0 is at most once: to a connection that does not keep up it is not sent."""
-        self._replaced_by_present(connection, topic)
-        return True
-
     def _flush(self) -> None:
         if not self._waiting:
             self._window = None
@@ -235,10 +245,10 @@ class Fanout:
         joined_at = self._joined_at.pop(topic, None)
         shared = _Shared(b"".join(messages))
         for connection in self.index.subscribers(topic):
-            if topic in connection.pending or not connection.may_receive(topic):
+            if topic in connection.pending or topic in connection.joining or not connection.may_receive(topic):
                 continue
             if connection.congested:
-                self._drop(connection, topic)
+                self._replaced_by_present(connection, topic)  # QoS 0 is at most once
             elif joined_at is not None and connection in joined_at:
                 # Its present contained the first of these already.
                 if rest := messages[joined_at[connection] :]:
@@ -285,9 +295,10 @@ class Fanout:
         if granted == 0 or all(message.qos == 0 for message in messages):
             framed = self._shared_present(topic, messages).for_wire(connection)
             connection.send_framed(framed)
-            if len(framed) > ROOM_BYTES:
+            if len(framed) > ROOM_BYTES // TOPICS_PER_TURN:
+                connection.spared_bytes = len(framed)  # while it is under way it is no backlog
                 connection.flush()
-                connection.spared_bytes = connection.wire.buffered()
+                self.wait_for_drain(connection)
             return
         name = topic.encode()
         for message in messages:
@@ -316,7 +327,7 @@ class Fanout:
     def wait_for_drain(self, connection: Connection) -> None:
         """Look after a connection until its buffer has drained."""
         if connection not in self._draining:
-            connection.progress = (connection.wire.buffered(), self._loop.time())
+            connection.progress = (connection.taken_bytes, self._loop.time())
             self._draining[connection] = None
             if self._drain_timer is None:
                 self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._look_at_draining)
@@ -324,18 +335,17 @@ class Fanout:
     def _look_at_draining(self) -> None:
         now = self._loop.time()
         for connection in list(self._draining):
-            buffered = connection.wire.buffered()
             before, since = connection.progress
             if connection.ended is not None:
                 del self._draining[connection]
-            elif buffered <= min(ROOM_BYTES, self._outbound_bytes // 2):
+            elif connection.wire.buffered() <= min(ROOM_BYTES, self._outbound_bytes // 2):
                 del self._draining[connection]
                 connection.congested = False
                 connection.must_deliver_bytes = 0
                 connection.spared_bytes = 0
                 self._pump(connection)
-            elif buffered < before:
-                connection.progress = (buffered, now)
+            elif connection.taken_bytes > before:
+                connection.progress = (connection.taken_bytes, now)
             elif now - since >= self._stuck_seconds:
                 connection.end(End.STUCK)
         self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._look_at_draining) if self._draining else None

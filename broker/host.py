@@ -170,7 +170,6 @@ class Host:
             closed_topics=[*self.commands, *self._server_topics],
         )
         await stack.enter_async_context(self.broker.running())
-        stack.push_async_callback(self._end_connections)
         await self._open_doors(stack)
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
@@ -185,6 +184,7 @@ class Host:
             routes=[web.get("/healthz", self._health), *(r for p in self._plugins for r in p.routes())],
         )
         stack.push_async_callback(self.web.closed)
+        stack.push_async_callback(self._end_connections)  # before aiohttp would cancel those of browsers
         stack.callback(self.web.close)
         await self.web.open(listen(listeners.web.bind), _tls(listeners.web))
         if listeners.tcp.bind is not None:

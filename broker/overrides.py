@@ -244,17 +244,31 @@ class HardenedBroker(Broker):
     async def _handle_subscription(
         self, client_session: Session, handler: BrokerProtocolHandler, subscribe_waiter: asyncio.Future[Any]
     ) -> None:
-        """The limit per packet; the rest is amqtt's, through :meth:`add_subscription`."""
+        """As amqtt's, with a limit per packet. The presents follow the SUBACK."""
         subscription = subscribe_waiter.result()
-        if len(subscription.topics) > self._limits.subscriptions_per_packet:
-            refused = [SUBSCRIPTION_REFUSED] * len(subscription.topics)
-            await handler.mqtt_acknowledge_subscription(subscription.packet_id, refused)
-            return
-        await super()._handle_subscription(client_session, handler, subscribe_waiter)
+        filters: list[tuple[str, int]] = subscription.topics
+        if len(filters) > self._limits.subscriptions_per_packet:
+            codes = [SUBSCRIPTION_REFUSED] * len(filters)
+        else:
+            codes = [await self._join(asked, client_session) for asked in filters]
+        await handler.mqtt_acknowledge_subscription(subscription.packet_id, codes)
+        for (topic_filter, qos), code in zip(filters, codes, strict=True):
+            if code != SUBSCRIPTION_REFUSED:
+                await self.plugins_manager.fire_event(
+                    BrokerEvents.CLIENT_SUBSCRIBED, client_id=client_session.client_id, topic=topic_filter, qos=qos
+                )
+                await self._publish_retained_messages_for_subscription((topic_filter, qos), client_session)
 
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
+        """Subscribe a client on a plugin's behalf; it gets the present as by its own SUBSCRIBE. Returns the SUBACK
+        byte."""
+        code = await self._join(subscription, session)
+        await self._publish_retained_messages_for_subscription(subscription, session)
+        return code
+
+    async def _join(self, subscription: tuple[str, int], session: Session) -> int:
         """Facts 15 and 19: a repeated SUBSCRIBE takes the new QoS, at most 1 is granted, and filters live in the
-        fan-out's index. Returns the SUBACK byte."""
+        fan-out's index. The present is still to be given. Returns the SUBACK byte."""
         topic_filter, qos = subscription
         connection = self._by_session.get(id(session))
         if connection is None or not is_topic_filter(topic_filter) or not is_bounded(topic_filter):

@@ -60,25 +60,40 @@ _REQUIRED_FLAGS = {int(kind): flags for kind, flags in _FLAGS.items()}
 class Framer:
     """Cuts a client's bytes into packets.
 
-    ``feed`` returns each whole packet as ``(first byte, body)``; an incomplete rest waits for more. Raises
-    MalformedPacketError as soon as a fixed header breaks a rule or announces more than ``max_packet_bytes``, so that
-    no more than one packet's bytes are ever kept.
+    ``feed`` returns each whole packet as ``(first byte, body)``; an incomplete rest waits for more. A fixed header
+    that breaks a rule or announces more than ``max_packet_bytes`` ends the packets, so that no more than one packet's
+    bytes are ever kept: :meth:`check` then raises, as does ``feed`` if none came whole before it. What came before is
+    given out, so that what takes effect does not depend on how the network cut the bytes.
     """
 
-    __slots__ = ("_buffer", "_max_packet_bytes")
+    __slots__ = ("_broken", "_buffer", "_max_packet_bytes")
 
     def __init__(self, max_packet_bytes: int) -> None:
         self._buffer = b""
+        self._broken: MalformedPacketError | None = None
         self._max_packet_bytes = max_packet_bytes
 
     @property
     def is_mid_packet(self) -> bool:
         return bool(self._buffer)
 
+    def check(self) -> None:
+        """Raise MalformedPacketError if what follows the packets given out is malformed."""
+        if self._broken is not None:
+            raise self._broken
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        if self._buffer:
-            data = self._buffer + data
+        self.check()
         packets: list[tuple[int, bytes]] = []
+        try:
+            self._cut(self._buffer + data if self._buffer else data, packets)
+        except MalformedPacketError as error:
+            self._broken, self._buffer = error, b""
+            if not packets:
+                raise
+        return packets
+
+    def _cut(self, data: bytes, packets: list[tuple[int, bytes]]) -> None:
         start, end = 0, len(data)
         while start < end:
             first = data[start]
@@ -102,7 +117,6 @@ class Framer:
             packets.append((first, data[body : body + length]))
             start = body + length
         self._buffer = data[start:] if start else data
-        return packets
 
     @staticmethod
     def _check_header(first: int) -> None:

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from broker.connection import Wire
 from broker.database import StorageUnavailableError
-from broker.doors.bodies import answer
+from broker.doors.bodies import HEADERS, answer
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ CLOSE_SECONDS = 5.0
 
 PACKETS_PER_MESSAGE = 4
 """A WebSocket message may hold several packets, or a part of one: at most so many of the largest size."""
+
+GREETING = "This box speaks MQTT over WebSocket here and on /mqtt, and HTTP under /api.\n"
 
 Identify = Callable[[str | None, str, str], Awaitable[Identity | None]]
 
@@ -269,6 +271,8 @@ class WebDoor:
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         address = request[CALLER].address
         if request.headers.get("Upgrade", "").lower() != "websocket":
+            if request.path == "/":
+                return web.Response(text=GREETING, headers=HEADERS)
             return answer({"code": "upgrade_required", "message": "MQTT over WebSocket is spoken here"}, 426)
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if "mqtt" not in [protocol.strip() for protocol in offered.split(",")]:

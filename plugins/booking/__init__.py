@@ -1,0 +1,1 @@
+"""The cinema: showings, seats, holds and bookings. plugin.py is what the box sees of it."""

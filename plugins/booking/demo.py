@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import sqlite_utils
 
-from config import Settings
+from config import Bind, Settings
 from plugins.auth import passwords
 from plugins.booking.imports import CinemaFile, RoomEntry, RowEntry, ShowingEntry, UserEntry, add, transaction
 
@@ -137,17 +137,17 @@ def prepare(settings: Settings, plugins: Sequence[type], *, now: float) -> None:
         add(db, CinemaFile(showings=wanted), settings, password_hashes={}, now=now)
 
 
-def refuse_beyond_loopback(settings: Settings) -> None:
-    """Raises DemoRefusedError if the configured database is marked and a door is open to other machines."""
-    open_doors = [str(bind) for bind in beyond_loopback(settings)]
-    if open_doors and _file_is_marked(settings.database.path):
+def refuse_beyond_loopback(settings: Settings, *, demo: bool) -> None:
+    """Raises DemoRefusedError if a door is open to other machines and the database is marked or (``demo``) will be."""
+    open_doors = beyond_loopback(settings)
+    if open_doors and (demo or _file_is_marked(settings.database.path)):
         raise DemoRefusedError(
             f"{settings.database.path} is a demo, whose passwords everybody knows, and {open_doors[0]} is beyond "
             "loopback: set listeners.….bind to localhost, or database.path to a database of your own"
         )
 
 
-def beyond_loopback(settings: Settings) -> list[object]:
+def beyond_loopback(settings: Settings) -> list[Bind]:
     """Where the doors listen for other machines."""
     binds = (settings.listeners.web.bind, settings.listeners.tcp.bind)
     return [bind for bind in binds if bind is not None and not bind.is_loopback]

@@ -2,7 +2,8 @@
 
 A method gets the database and ``now`` (seconds since 1970) and answers with :class:`Decided`: what its sender is told,
 and the effects on all others, to be told only once the transaction is on disk. Refusals that change nothing are raised
-(:class:`Refusal`), which rolls the savepoint back; a booking's failure is stored and answered.
+(:class:`Refusal`), which rolls the savepoint back; a booking's failure is stored and answered. What is only read is
+in reading.py.
 
 Each change begins by ending the holds that have run out, so that no decision ever sees one. The hot path (book, hold,
 release, cancel, expire) uses prepared statements; sqlite3 keeps them by their text.
@@ -11,7 +12,6 @@ release, cancel, expire) uses prepared statements; sqlite3 keeps them by their t
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,41 +31,36 @@ from plugins.booking.cinema import (
     Notice,
     Order,
     Outcome,
-    Seat,
     SeatChange,
     Sender,
     Showing,
     ShowingChange,
     Snapshot,
 )
+from plugins.booking.reading import (
+    NOT_OVER,
+    SELECT_BOOKING,
+    SELECT_FAILURE,
+    SELECT_HOLD,
+    Execute,
+    asked_seats,
+    booking_of_row,
+    failure_of_row,
+    find_bookings,
+    find_showing,
+    holds_of_seats,
+    holds_of_showing,
+    plan_of,
+    snapshot,
+    sold_seats,
+    stored_outcome,
+)
 from plugins.booking.schema import migrations
 from plugins.booking.wire import Payment, SeatState, ShowingFields, ShowingRequest, cents_of, seconds_of
 
-__all__ = ["DEFAULT_MINUTES", "Ledger", "find_bookings", "migrations", "secret", "snapshot", "stored_outcome"]
+__all__ = ["DEFAULT_MINUTES", "Ledger", "migrations", "unknown_booking"]
 
 DEFAULT_MINUTES = 120
-LISTED_BOOKINGS = 1000
-
-Execute = Callable[..., sqlite3.Cursor]
-
-SELECT_SHOWING = """
-    SELECT showing_id, title, room_id, rooms.name, starts_at, ends_at, price_cents, prices, currency, status, version
-    FROM showings JOIN rooms USING (room_id)
-"""
-SELECT_HOLD = """
-    SELECT showing_id, seat_id, held_for, held_by, held_booking_id, held_run, held_since, held_until, held_address
-    FROM seat_claims
-"""
-SELECT_BOOKING = """
-    SELECT booking_id, user_id, requested_by, status, message, created_at, cancelled_at, showing_id,
-        number, total_cents, currency, key
-    FROM bookings
-"""
-SELECT_FAILURE = """
-    SELECT booking_id, user_id, requested_by, message, at, showing_id, seat_ids, code, asked_digest
-    FROM booking_failures
-"""
-NOT_OVER = "showing_id IN (SELECT showing_id FROM showings WHERE ends_at > ?)"
 
 
 class Ledger:
@@ -96,12 +91,12 @@ class Ledger:
         _require_active(execute, order.sender, order.user_id)
         if (known := _known_booking(execute, order.booking_id, order)) is not None:
             return Decided(known, effects, repeated=True)
-        showing = _showing(execute, order.showing_id)
+        showing = find_showing(execute, order.showing_id)
         failure = rules.why_not_sell(showing, order.seat_ids, now, self.terms)
         if showing is None or failure is not None:
             assert failure is not None
             return self._failed(execute, order, failure, effects)
-        seats = _asked_seats(execute, showing, order.seat_ids)
+        seats = asked_seats(execute, showing, order.seat_ids)
         failure = rules.why_not_these(seats, order) or self._why_not_more(execute, order, seats)
         if failure is not None:
             return self._failed(execute, order, failure, effects)
@@ -250,7 +245,7 @@ class Ledger:
             raise unknown_booking(booking_id)
         if outcome.status == "cancelled":
             return Decided(outcome, effects, repeated=True)
-        showing = _showing(execute, outcome.showing_id)
+        showing = find_showing(execute, outcome.showing_id)
         rules.require_cancellable(outcome, showing.starts_at if showing else 0, sender, now, self.terms)
         cancelled = _cancel_booking(execute, outcome, "Cancelled.", effects)
         return Decided(cancelled, effects)
@@ -277,12 +272,12 @@ class Ledger:
         _require_active(execute, order.sender, order.user_id)
         if order.booking_id is not None:
             _known_booking(execute, order.booking_id, order)
-        showing = _showing(execute, order.showing_id)
+        showing = find_showing(execute, order.showing_id)
         failure = rules.why_not_sell(showing, order.seat_ids, now, self.terms)
         if showing is None or failure is not None:
             assert failure is not None
             return _rejected(order, failure, effects)
-        seats = _asked_seats(execute, showing, order.seat_ids)
+        seats = asked_seats(execute, showing, order.seat_ids)
         failure = rules.why_not_these(seats, order) or self._why_not_more(execute, order, seats)
         if failure is not None:
             return _rejected(order, failure, effects)
@@ -373,7 +368,7 @@ class Ledger:
         _require_active(execute, order.sender, order.user_id)
         holds = [
             hold
-            for hold in _holds_of_seats(execute, order.showing_id, order.seat_ids)
+            for hold in holds_of_seats(execute, order.showing_id, order.seat_ids)
             if rules.is_released_by(hold, order)
         ]
         freed = {hold.seat_id for hold in holds}
@@ -414,7 +409,7 @@ class Ledger:
         """
         execute = db.conn.execute
         effects = self._swept(execute, now)
-        showing = _showing(execute, request.showing.showing_id)
+        showing = find_showing(execute, request.showing.showing_id)
         if request.action == "create":
             return self._created(execute, request.showing, showing, effects)
         if showing is None:
@@ -467,7 +462,7 @@ class Ledger:
                 showing.currency,
             ),
         )
-        effects.showings.append(ShowingChange(showing, _plan(execute, room_id)))
+        effects.showings.append(ShowingChange(showing, plan_of(execute, room_id)))
         return Decided(showing, effects)
 
     def _updated(self, execute: Execute, asked: ShowingFields, known: Showing, effects: Effects) -> Decided[Showing]:
@@ -507,16 +502,16 @@ class Ledger:
                 showing.showing_id,
             ),
         )
-        effects.showings.append(ShowingChange(showing, _plan(execute, room_id) if moved else None))
+        effects.showings.append(ShowingChange(showing, plan_of(execute, room_id) if moved else None))
         # A showing that was over may be no longer: its seats and bookings are not in the present's memory.
         effects.stale = known.is_over(effects.at)
         return Decided(showing, effects)
 
     def _leave_room(self, execute: Execute, showing: Showing, effects: Effects) -> None:
         """End the holds without a seat's message: the subscribers get the new plan instead."""
-        if _sold_seats(execute, showing.showing_id):
+        if sold_seats(execute, showing.showing_id):
             raise _showing_conflict(showing, "Seats of this showing are sold: it cannot move to another room.")
-        holds = _holds_of_showing(execute, showing.showing_id)
+        holds = holds_of_showing(execute, showing.showing_id)
         for hold in holds:
             _end_hold(execute, hold, effects.at)
         effects.notices += _notices(holds, "released", "The showing moved to another room.")
@@ -526,14 +521,14 @@ class Ledger:
             return Decided(showing, effects, repeated=True)
         message = "The showing was cancelled."
         execute("UPDATE showings SET status = 'cancelled' WHERE showing_id = ?", (showing.showing_id,))
-        _end_holds(execute, _holds_of_showing(execute, showing.showing_id), "released", message, effects)
+        _end_holds(execute, holds_of_showing(execute, showing.showing_id), "released", message, effects)
         rows = execute(
             SELECT_BOOKING + "WHERE showing_id = ? AND status = 'confirmed' ORDER BY created_at",
             (showing.showing_id,),
         ).fetchall()
         for row in rows:
-            _cancel_booking(execute, _booking(execute, row), message, effects)
-        cancelled = _showing(execute, showing.showing_id)
+            _cancel_booking(execute, booking_of_row(execute, row), message, effects)
+        cancelled = find_showing(execute, showing.showing_id)
         assert cancelled is not None
         effects.showings.append(ShowingChange(cancelled))
         return Decided(cancelled, effects)
@@ -556,7 +551,7 @@ class Ledger:
                 (user_id, now),
             ).fetchall()
             for row in rows:
-                _cancel_booking(execute, _booking(execute, row), message, effects)
+                _cancel_booking(execute, booking_of_row(execute, row), message, effects)
         return Decided(None, effects)
 
     def purge(self, db: sqlite_utils.Database, now: float) -> Decided[None]:
@@ -580,283 +575,12 @@ class Ledger:
         return Decided(snapshot(db, now), effects)
 
 
-# Reading
-
-
-def secret(db: sqlite_utils.Database) -> bytes:
-    """What booking ids are derived from where the client sent none."""
-    (value,) = db.conn.execute("SELECT value FROM booking_secrets WHERE name = 'booking_id'").fetchone()
-    return bytes(value)
-
-
-def stored_outcome(db: sqlite_utils.Database, booking_id: str) -> Outcome | None:
-    """A booking's outcome, or that of a failed request, whoever's it is."""
-    execute = db.conn.execute
-    row = execute(SELECT_BOOKING + "WHERE booking_id = ?", (booking_id,)).fetchone()
-    if row is not None:
-        return _booking(execute, row)
-    row = execute(SELECT_FAILURE + "WHERE booking_id = ?", (booking_id,)).fetchone()
-    return None if row is None else _failure(row)
-
-
-def old_outcome(db: sqlite_utils.Database, booking_id: str, now: float) -> Outcome | None:
-    """The outcome of a booking whose showing is over: one that the present does not keep in memory."""
-    outcome = stored_outcome(db, booking_id)
-    if outcome is None or outcome.status == "failed":
-        return None
-    showing = _showing(db.conn.execute, outcome.showing_id)
-    return outcome if showing is not None and showing.is_over(now) else None
-
-
-def snapshot(db: sqlite_utils.Database, now: float) -> Snapshot:
-    """All that the present shows; see :class:`Snapshot`."""
-    execute = db.conn.execute
-    showings = [
-        _read_showing(row)
-        for row in execute(SELECT_SHOWING + "WHERE ends_at > ? ORDER BY starts_at, showing_id", (now,))
-    ]
-    seats_of: dict[str, list[str]] = {}
-    for booking_id, seat_id in execute(
-        "SELECT booking_id, seat_id FROM bookings JOIN showings USING (showing_id) "
-        "JOIN booking_seats USING (booking_id) WHERE ends_at > ? ORDER BY booking_id, place",
-        (now,),
-    ):
-        seats_of.setdefault(booking_id, []).append(seat_id)
-    outcomes = [
-        _read_booking(row, tuple(seats_of.get(row[0], ())))
-        for row in execute(SELECT_BOOKING + "WHERE " + NOT_OVER + " ORDER BY created_at, booking_id", (now,))
-    ]
-    outcomes += [
-        _failure(row)
-        for row in execute(SELECT_FAILURE + "WHERE at > ? ORDER BY at", (now - rules.FAILURES_KEPT_SECONDS,))
-    ]
-    return Snapshot(
-        at=now,
-        showings=showings,
-        plans={room_id: _plan(execute, room_id) for room_id in {showing.room_id for showing in showings}},
-        sold={showing.showing_id: _sold_seats(execute, showing.showing_id) for showing in showings},
-        holds=[Hold(*row) for row in execute(SELECT_HOLD + "WHERE held_until IS NOT NULL ORDER BY held_until")],
-        outcomes=outcomes,
-    )
-
-
-def find_bookings(
-    db: sqlite_utils.Database,
-    *,
-    booking_id: str | None = None,
-    of_user: str | None = None,
-    showing_id: str | None = None,
-    number: str | None = None,
-    name: str | None = None,
-    seat: str | None = None,
-    starts_from: float | None = None,
-    starts_before: float | None = None,
-) -> list[BookingRecord]:
-    """Confirmed and cancelled bookings, the latest first, at most :data:`LISTED_BOOKINGS`.
-
-    ``of_user`` owns or requested them; ``name`` is part of the owner's name, username or e-mail; ``seat`` is a seat's
-    id, or its row and number (``B12``); the last two are about the showing's start.
-    """
-    conditions: list[tuple[str, tuple[Any, ...]]] = []
-    if booking_id is not None:
-        conditions.append(("bookings.booking_id = ?", (booking_id,)))
-    if of_user is not None:
-        conditions.append(("(bookings.user_id = ? OR bookings.requested_by = ?)", (of_user, of_user)))
-    if showing_id is not None:
-        conditions.append(("bookings.showing_id = ?", (showing_id,)))
-    if number is not None:
-        conditions.append(("bookings.number = upper(?)", (number,)))
-    if name is not None:
-        pattern = "%" + name.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        conditions.append(
-            (
-                r"(users.name LIKE ? ESCAPE '\' OR users.username LIKE ? ESCAPE '\' OR users.email LIKE ? ESCAPE '\' "
-                r"OR bookings.email LIKE ? ESCAPE '\')",
-                (pattern,) * 4,
-            )
-        )
-    if seat is not None:
-        conditions.append(
-            (
-                "bookings.booking_id IN (SELECT booking_id FROM booking_seats JOIN seats USING (seat_id) "
-                'WHERE seat_id = ? OR upper("row" || number) = upper(?))',
-                (seat, seat.replace(" ", "")),
-            )
-        )
-    if starts_from is not None:
-        conditions.append(("showings.starts_at >= ?", (starts_from,)))
-    if starts_before is not None:
-        conditions.append(("showings.starts_at < ?", (starts_before,)))
-    where = " AND ".join(condition for condition, _ in conditions) or "1"
-    rows = db.conn.execute(
-        "SELECT bookings.booking_id, users.name, coalesce(bookings.email, users.email), bookings.paid "  # noqa: S608
-        "FROM bookings JOIN users USING (user_id) JOIN showings USING (showing_id) "
-        f"WHERE {where} ORDER BY bookings.created_at DESC LIMIT {LISTED_BOOKINGS}",  # the conditions above, no input
-        [value for _, values in conditions for value in values],
-    ).fetchall()
-    return [_record(db, *row) for row in rows]
-
-
-def _record(
-    db: sqlite_utils.Database, booking_id: str, name: str | None, email: str | None, paid: Payment | None
-) -> BookingRecord:
-    outcome = stored_outcome(db, booking_id)
-    assert outcome is not None
-    showing = _showing(db.conn.execute, outcome.showing_id)
-    assert showing is not None
-    seats = [
-        (Seat(*row[:6]), row[6])
-        for row in db.conn.execute(
-            'SELECT seat_id, "row", number, type, x, y, price_cents FROM booking_seats JOIN seats USING (seat_id) '
-            "WHERE booking_id = ? ORDER BY place",
-            (booking_id,),
-        )
-    ]
-    return BookingRecord(outcome, showing, seats, name or None, email or None, paid)
+# Questions that refuse
 
 
 def unknown_booking(booking_id: str) -> Refusal:
     """The same for one that does not exist and one that the caller may not see."""
     return Refusal("unknown_booking", "There is no such booking.", status=404, details={"booking_id": booking_id})
-
-
-# Rows to nouns
-
-
-def _read_showing(row: Sequence[Any]) -> Showing:
-    showing_id, title, room_id, room, starts_at, ends_at, price, prices, currency, status, version = row
-    by_type = {} if prices == "{}" else json.loads(prices)
-    return Showing(showing_id, title, room_id, room, starts_at, ends_at, price, by_type, currency, status, version)
-
-
-def _showing(execute: Execute, showing_id: str) -> Showing | None:
-    row = execute(SELECT_SHOWING + "WHERE showing_id = ?", (showing_id,)).fetchone()
-    return None if row is None else _read_showing(row)
-
-
-def _plan(execute: Execute, room_id: str) -> tuple[Seat, ...]:
-    return tuple(
-        Seat(*row)
-        for row in execute(
-            'SELECT seat_id, "row", number, type, x, y FROM seats WHERE room_id = ? ORDER BY position, seat_id',
-            (room_id,),
-        )
-    )
-
-
-def _sold_seats(execute: Execute, showing_id: str) -> frozenset[str]:
-    return frozenset(
-        seat_id
-        for (seat_id,) in execute(
-            "SELECT seat_id FROM seat_claims WHERE showing_id = ? AND booking_id IS NOT NULL", (showing_id,)
-        )
-    )
-
-
-def _holds_of_showing(execute: Execute, showing_id: str) -> list[Hold]:
-    return [
-        Hold(*row)
-        for row in execute(
-            SELECT_HOLD + "WHERE showing_id = ? AND held_until IS NOT NULL ORDER BY held_until, seat_id",
-            (showing_id,),
-        ).fetchall()
-    ]
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)
-
-
-def _holds_of_seats(execute: Execute, showing_id: str, seat_ids: Sequence[str]) -> list[Hold]:
-    if len(seat_ids) > 100:  # more than any hold has: look at what is held instead
-        asked = set(seat_ids)
-        return [hold for hold in _holds_of_showing(execute, showing_id) if hold.seat_id in asked]
-    rows = execute(
-        SELECT_HOLD + f"WHERE showing_id = ? AND seat_id IN ({_marks(len(seat_ids))}) AND held_until IS NOT NULL",
-        (showing_id, *seat_ids),
-    ).fetchall()
-    return [Hold(*row) for row in rows]
-
-
-def _asked_seats(execute: Execute, showing: Showing, seat_ids: Sequence[str]) -> dict[str, AskedSeat]:
-    """Those of the seats that are in the showing's room, as they are now."""
-    rows = execute(
-        "SELECT seats.seat_id, seats.type, booking_id, held_for, held_by, held_booking_id, held_run, held_since, "  # noqa: S608
-        "held_until, held_address FROM seats LEFT JOIN seat_claims "
-        "ON seat_claims.showing_id = ? AND seat_claims.seat_id = seats.seat_id "
-        f"WHERE seats.seat_id IN ({_marks(len(seat_ids))}) AND seats.room_id = ?",  # marks alone
-        (showing.showing_id, *seat_ids, showing.room_id),
-    ).fetchall()
-    return {
-        row[0]: AskedSeat(
-            row[0], row[1], row[2], None if row[8] is None else Hold(showing.showing_id, row[0], *row[3:])
-        )
-        for row in rows
-    }
-
-
-def _booked_seat_ids(execute: Execute, booking_id: str) -> tuple[str, ...]:
-    return tuple(
-        seat_id
-        for (seat_id,) in execute(
-            "SELECT seat_id FROM booking_seats WHERE booking_id = ? ORDER BY place", (booking_id,)
-        )
-    )
-
-
-def _booking(execute: Execute, row: Sequence[Any]) -> Outcome:
-    return _read_booking(row, _booked_seat_ids(execute, row[0]))
-
-
-def _read_booking(row: Sequence[Any], seat_ids: tuple[str, ...]) -> Outcome:
-    (
-        booking_id,
-        user_id,
-        requested_by,
-        status,
-        message,
-        created_at,
-        cancelled_at,
-        showing_id,
-        number,
-        total,
-        currency,
-        key,
-    ) = row
-    return Outcome(
-        booking_id=booking_id,
-        user_id=user_id,
-        requested_by=requested_by,
-        status=status,
-        message=message,
-        at=created_at if cancelled_at is None else cancelled_at,
-        created_at=created_at,
-        showing_id=showing_id,
-        seat_ids=seat_ids,
-        number=number,
-        total_cents=total,
-        currency=currency,
-        key=key,
-    )
-
-
-def _failure(row: Sequence[Any]) -> Outcome:
-    booking_id, user_id, requested_by, message, at, showing_id, seat_ids, code, _ = row
-    return Outcome(
-        booking_id=booking_id,
-        user_id=user_id,
-        requested_by=requested_by,
-        status="failed",
-        message=message,
-        at=at,
-        created_at=at,
-        showing_id=showing_id,
-        seat_ids=tuple(json.loads(seat_ids)),
-        code=code,
-    )
-
-
-# Questions that refuse
 
 
 def _require_active(execute: Execute, sender: Sender, user_id: str) -> None:
@@ -868,13 +592,13 @@ def _known_booking(execute: Execute, booking_id: str, order: Order | HoldOrder) 
     """The outcome that this id has, None where it is new. Raises Refusal ``conflict`` where it is another booking's."""
     row = execute(SELECT_BOOKING + "WHERE booking_id = ?", (booking_id,)).fetchone()
     if row is not None:
-        outcome = _booking(execute, row)
+        outcome = booking_of_row(execute, row)
         same_seats = set(outcome.seat_ids) == set(order.seat_ids)
     else:
         row = execute(SELECT_FAILURE + "WHERE booking_id = ?", (booking_id,)).fetchone()
         if row is None:
             return None
-        outcome = _failure(row)
+        outcome = failure_of_row(row)
         same_seats = bytes(row[-1]) == rules.asked_digest(order.seat_ids)
     rules.require_same_booking(outcome, same_seats, order)
     return outcome
@@ -942,10 +666,10 @@ def _change_seats(
     """Count the seats' changes in the showing's version, one each, and note them."""
     if not seat_ids:
         return
-    (version,) = execute("SELECT version FROM showings WHERE showing_id = ?", (showing_id,)).fetchone()
-    execute("UPDATE showings SET version = ? WHERE showing_id = ?", (version + len(seat_ids), showing_id))
-    for seat_id in seat_ids:
-        version += 1
+    ((latest,),) = execute(
+        "UPDATE showings SET version = version + ? WHERE showing_id = ? RETURNING version", (len(seat_ids), showing_id)
+    ).fetchall()
+    for version, seat_id in enumerate(seat_ids, latest - len(seat_ids) + 1):
         effects.seats.append(SeatChange(showing_id, seat_id, status, version, holds.get(seat_id) if holds else None))
 
 

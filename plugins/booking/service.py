@@ -15,8 +15,7 @@ from typing import Any, Protocol, TypeVar
 import sqlite_utils
 
 from broker.plugin import Audience, Box, Command, Identity, Refusal, StorageUnavailableError
-from plugins.booking import ledger as books
-from plugins.booking import rules
+from plugins.booking import reading, rules
 from plugins.booking.cinema import (
     BookingRecord,
     Decided,
@@ -106,7 +105,7 @@ class Service:
 
     async def start(self) -> None:
         """Read the cinema, end the holds that ran out meanwhile, and wait for the next one."""
-        self._secret = await self.box.database.read(books.secret)
+        self._secret = await self.box.database.read(reading.secret)
         decided = await self.box.database.write(self._reopen)
         self.copy = Copy.of(decided.answer)
         self._watch_holds()
@@ -198,17 +197,17 @@ class Service:
     async def outcome(self, booking_id: str) -> Outcome | None:
         """A booking's outcome, whoever's it is."""
         known = self.copy.outcome(booking_id)
-        return known or await self._read(lambda db: books.stored_outcome(db, booking_id))
+        return known or await self._read(lambda db: reading.stored_outcome(db, booking_id))
 
     async def find_bookings(self, **conditions: Any) -> list[BookingRecord]:
-        """See :func:`plugins.booking.ledger.find_bookings`."""
-        return await self._read(lambda db: books.find_bookings(db, **conditions))
+        """See :func:`plugins.booking.reading.find_bookings`."""
+        return await self._read(lambda db: reading.find_bookings(db, **conditions))
 
     async def read_old(self, booking_id: str) -> Outcome | None:
         """The outcome of a booking whose showing is over, for the present; None also where it cannot be read now."""
         now = self.box.now()
         try:
-            return await self.box.database.read(lambda db: books.old_outcome(db, booking_id, now))
+            return await self.box.database.read(lambda db: reading.old_outcome(db, booking_id, now))
         except StorageUnavailableError as error:
             logger.warning("An old booking could not be read: %s", error)
             return None

@@ -1,0 +1,1 @@
+"""Measurements of the box beside other systems."""

@@ -1,0 +1,439 @@
+"""The command line, run as its user runs it: real processes, real files, what they print and how they end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FRONT = Path(__file__).resolve().parent.parent / "run_broker.py"
+START_SECONDS = 30
+STOP_SECONDS = 5
+
+CINEMA = {
+    "rooms": [{"name": "Room 1", "rows": [{"row": "A", "seats": 10}]}],
+    "showings": [{"title": "The Clockmaker", "room": "Room 1", "starts_at": "2099-01-01T20:00", "price": "9.50"}],
+    "users": [{"username": "boss", "password": "a long enough one", "role": "manager"}],
+}
+
+
+@dataclass
+class Terminal:
+    """Where commands are typed: a folder, and an environment in which the doors take ports that are free."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(FRONT), *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(FRONT), *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def write(self, name: str, content: str | dict[str, Any]) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "data" / "cinema.db"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LYNRIE_")}
+    return Terminal(tmp_path, {**environment, "LYNRIE_LISTENERS__WEB__BIND": "127.0.0.1:0"})
+
+
+@pytest.fixture
+def serving(terminal: Terminal) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
+    """``serving(*arguments)`` starts the box and returns it with what it said until its doors were open."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
+        process = terminal.start(*arguments, **environment)
+        processes.append(process)
+        assert process.stdout is not None
+        impatience = threading.Timer(START_SECONDS, process.kill)
+        impatience.start()
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "Ctrl-C closes" in line:
+                break
+        impatience.cancel()
+        assert "Ctrl-C closes" in said, process.communicate()
+        return process, said
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
+    """The status it ended with, within the time it has."""
+    began = time.monotonic()
+    process.send_signal(number)
+    _, complained = process.communicate(timeout=START_SECONDS)
+    assert time.monotonic() - began < STOP_SECONDS
+    assert "Traceback" not in complained
+    return process.returncode
+
+
+def address(said: str) -> str:
+    match = re.search(r"http://\S+:\d+", said)
+    assert match is not None, said
+    return match[0]
+
+
+def get(url: str, *, basic: str = "", method: str = "GET") -> Any:
+    request = urllib.request.Request(url, method=method)
+    if basic:
+        request.add_header("Authorization", "Basic " + base64.b64encode(basic.encode()).decode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def one_sentence(done: subprocess.CompletedProcess[str], status: int) -> str:
+    """The single line that a failure is told in."""
+    assert done.returncode == status, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    return line
+
+
+Serving = Callable[..., tuple[subprocess.Popen[str], str]]
+
+
+# Serving
+
+
+def test_without_a_command_it_serves_the_default_database(terminal: Terminal, serving: Serving) -> None:
+    process, said = serving()
+    assert get(f"{address(said)}/healthz") == {"status": "ok"}
+    assert terminal.database.is_file()
+    assert stop(process) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly_when_told(serving: Serving, number: signal.Signals) -> None:
+    process, _ = serving("serve")
+    assert stop(process, number) == 0
+
+
+def test_it_stops_within_its_time_while_somebody_is_connected(serving: Serving) -> None:
+    process, said = serving("serve")
+    host, _, port = address(said).removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as half_a_request:
+        half_a_request.sendall(b"GET / HTTP/1.1\r\n")
+        assert stop(process) == 0
+
+
+def test_told_to_stop_while_it_starts_it_stops(terminal: Terminal) -> None:
+    process = terminal.start("serve", "--demo")
+    while not (terminal.folder / "data").exists():  # it has come as far as its database
+        assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=START_SECONDS)
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_it_says_where_the_doors_are(serving: Serving) -> None:
+    process, said = serving("serve", LYNRIE_LISTENERS__TCP__BIND="127.0.0.1:0")
+    assert stop(process) == 0
+    assert re.search(r"http://127\.0\.0\.1:\d+/", said)
+    assert re.search(r"ws://127\.0\.0\.1:\d+/mqtt", said)
+    assert re.search(r"mqtt://127\.0\.0\.1:\d+", said)
+
+
+def test_both_loopbacks_are_called_localhost(serving: Serving) -> None:
+    process, said = serving("serve", LYNRIE_LISTENERS__WEB__BIND="localhost:0")
+    assert re.search(r"http://localhost:\d+/", said)
+    assert stop(process) == 0
+
+
+@pytest.mark.parametrize("arguments", [("--config", "box.toml", "serve"), ("serve", "--config", "box.toml")])
+def test_the_configuration_may_be_named_before_or_after_the_command(
+    terminal: Terminal, serving: Serving, arguments: tuple[str, ...]
+) -> None:
+    terminal.write("box.toml", '[cinema]\nname = "Rialto"\n[database]\npath = "mine.db"\n')
+    process, said = serving(*arguments)
+    assert "Rialto" in said
+    assert (terminal.folder / "mine.db").is_file()
+    assert stop(process) == 0
+
+
+# The demo
+
+
+def test_the_demo_says_as_whom_to_sign_in_and_lets_them_in(terminal: Terminal, serving: Serving) -> None:
+    process, said = serving("serve", "--demo")
+    for username, role in {"alice": "customer", "bob": "customer", "kiosk": "kiosk", "manager": "manager"}.items():
+        session = get(f"{address(said)}/api/session", basic=f"{username}:{username}-demo", method="POST")
+        assert session["user"]["role"] == role
+    assert len(get(f"{address(said)}/api/showings")) >= 7 * 2
+    assert stop(process) == 0
+    assert "alice-demo" in said
+    assert "manager-demo" in said
+    assert (terminal.folder / "data" / "demo.db").is_file()
+    assert not terminal.database.exists()
+
+
+def test_the_demo_goes_where_the_owner_says(terminal: Terminal, serving: Serving) -> None:
+    process, _ = serving("--demo", LYNRIE_DATABASE__PATH="show.db")
+    assert (terminal.folder / "show.db").is_file()
+    assert not (terminal.folder / "data").exists()
+    assert stop(process) == 0
+
+
+def test_the_demo_starts_again_on_its_own_database(serving: Serving) -> None:
+    for _ in range(2):
+        process, _ = serving("serve", "--demo")
+        assert stop(process) == 0
+
+
+def test_the_demo_refuses_a_cinema_of_ones_own(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    done = terminal.run("serve", "--demo", LYNRIE_DATABASE__PATH="data/cinema.db")
+    assert "not a demo" in one_sentence(done, 2)
+
+
+@pytest.mark.parametrize("arguments", [("serve",), ("serve", "--demo")])
+def test_a_demo_is_not_served_beyond_loopback(terminal: Terminal, serving: Serving, arguments: tuple[str, ...]) -> None:
+    process, _ = serving("serve", "--demo")
+    stop(process)
+    done = terminal.run(
+        *arguments,
+        LYNRIE_DATABASE__PATH="data/demo.db",
+        LYNRIE_LISTENERS__WEB__BIND="0.0.0.0:0",
+        LYNRIE_LISTENERS__WEB__PLAINTEXT="true",
+    )
+    assert "beyond loopback" in one_sentence(done, 2)
+
+
+def test_a_demo_that_would_be_open_to_strangers_is_not_even_made(terminal: Terminal) -> None:
+    done = terminal.run("--demo", LYNRIE_LISTENERS__WEB__BIND="0.0.0.0:0", LYNRIE_LISTENERS__WEB__PLAINTEXT="true")
+    assert "beyond loopback" in one_sentence(done, 2)
+    assert list(terminal.folder.iterdir()) == []
+
+
+# Failures to start
+
+
+def test_wrong_settings_end_it_with_status_2_and_a_line_each(terminal: Terminal) -> None:
+    done = terminal.run("serve", LYNRIE_BOOKING__HOLD_SECONDS="0", LYNRIE_LIMITS__CONNECT_SECONDS="soon")
+    assert done.returncode == 2
+    assert sorted(line.split(" ")[0] for line in done.stderr.splitlines()) == [
+        "booking.hold_seconds",
+        "limits.connect_seconds",
+    ]
+
+
+def test_a_configuration_that_is_missing_is_a_wrong_setting(terminal: Terminal) -> None:
+    assert "absent.toml" in one_sentence(terminal.run("--config", "absent.toml"), 2)
+
+
+def test_an_unknown_command_is_a_wrong_command_line(terminal: Terminal) -> None:
+    assert terminal.run("sing").returncode == 2
+
+
+def test_a_port_in_use_is_told_in_a_sentence(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bind = f"127.0.0.1:{other.getsockname()[1]}"
+        assert bind in one_sentence(terminal.run("serve", LYNRIE_LISTENERS__WEB__BIND=bind), 1)
+
+
+@pytest.mark.parametrize("arguments", [("serve",), ("user", "list"), ("import", "cinema.json")])
+def test_a_damaged_database_is_told_in_a_sentence(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    terminal.write("cinema.json", CINEMA)
+    terminal.write("data/cinema.db", "This is not a database. " * 1000)
+    sentence = one_sentence(terminal.run(*arguments), 1)
+    assert "cinema.db" in sentence
+    assert "damaged" in sentence
+
+
+def test_a_folder_in_the_databases_place_is_told_in_a_sentence(terminal: Terminal) -> None:
+    terminal.database.mkdir(parents=True)
+    assert "cinema.db" in one_sentence(terminal.run("serve"), 1)
+
+
+def written_by_a_newer_version(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    with sqlite3.connect(terminal.database) as db:
+        db.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('booking', 'the_moon')")
+    db.close()
+
+
+def test_a_database_of_a_newer_version_is_told_in_a_sentence(terminal: Terminal) -> None:
+    written_by_a_newer_version(terminal)
+    assert "newer version" in one_sentence(terminal.run("serve"), 1)
+
+
+def test_a_plugin_that_is_not_there_is_told_in_a_sentence(terminal: Terminal) -> None:
+    terminal.write("box.toml", '[plugins."absent.Plugin"]\n')
+    assert "absent.Plugin" in one_sentence(terminal.run("--config", "box.toml"), 1)
+
+
+def test_help_helps_also_where_the_settings_do_not(terminal: Terminal) -> None:
+    done = terminal.run("--help", LYNRIE_BOOKING__HOLD_SECONDS="0")
+    assert done.returncode == 0
+    assert "import" in done.stdout
+
+
+# Import
+
+
+def test_import_says_what_it_did(terminal: Terminal) -> None:
+    done = terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    assert done.returncode == 0, done.stderr
+    assert "1 room (1 new) with 10 seats, 1 showing (1 new) and 1 user (1 new) imported" in done.stdout
+
+
+def test_a_box_that_is_open_shows_what_is_imported(terminal: Terminal, serving: Serving) -> None:
+    process, said = serving("serve")
+    assert get(f"{address(said)}/api/showings") == []
+    assert terminal.run("import", str(terminal.write("cinema.json", CINEMA))).returncode == 0
+    until = time.monotonic() + 10
+    while not (showings := get(f"{address(said)}/api/showings")):
+        assert time.monotonic() < until
+    assert [showing["title"] for showing in showings] == ["The Clockmaker"]
+    assert stop(process) == 0
+
+
+def test_a_wrong_file_says_where_and_changes_nothing(terminal: Terminal) -> None:
+    wrong = {**CINEMA, "showings": [{**CINEMA["showings"][0], "price": 9.5}]}
+    sentence = one_sentence(terminal.run("import", str(terminal.write("cinema.json", wrong))), 1)
+    assert "cinema.json: showings[0].price" in sentence
+    assert not terminal.database.exists()
+
+
+def test_a_missing_file_is_told_in_a_sentence(terminal: Terminal) -> None:
+    assert "absent.json" in one_sentence(terminal.run("import", "absent.json"), 1)
+
+
+def test_what_was_typed_cannot_talk_to_the_terminal(terminal: Terminal) -> None:
+    sentence = one_sentence(terminal.run("import", "\x1b[31m[bold]red"), 1)
+    assert "\x1b" not in sentence
+    assert "[bold]red" in sentence
+
+
+# Check
+
+
+def test_check_of_a_new_box_says_what_to_do_and_makes_nothing(terminal: Terminal) -> None:
+    done = terminal.run("check")
+    assert done.returncode == 0
+    assert "todo" in done.stdout
+    assert list(terminal.folder.iterdir()) == []
+
+
+def test_check_of_a_sound_cinema_finds_nothing(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    done = terminal.run("check")
+    assert done.returncode == 0
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
+
+
+def test_check_misses_a_manager_rooms_and_showings(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", {})))
+    said = terminal.run("check").stdout
+    assert "no active manager" in said
+    assert "rooms: none" in said
+    assert "showings: none" in said
+
+
+def test_check_warns_of_plaintext_beyond_loopback(terminal: Terminal) -> None:
+    done = terminal.run("check", LYNRIE_LISTENERS__WEB__BIND="0.0.0.0:9001", LYNRIE_LISTENERS__WEB__PLAINTEXT="true")
+    assert done.returncode == 0
+    assert "todo  listeners.web: passwords travel in clear" in done.stdout
+
+
+@pytest.mark.parametrize("spoil", [b"This is not a database. " * 1000, None])
+def test_check_finds_damage(terminal: Terminal, spoil: bytes | None) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    content = terminal.database.read_bytes()
+    terminal.database.write_bytes(spoil or content[:4096] + b"\xff" * (len(content) - 4096))
+    done = terminal.run("check")
+    assert done.returncode == 1
+    assert "damaged" in done.stdout
+
+
+def test_check_finds_a_newer_version(terminal: Terminal) -> None:
+    written_by_a_newer_version(terminal)
+    done = terminal.run("check")
+    assert done.returncode == 1
+    assert "newer version" in done.stdout
+
+
+def test_check_finds_a_lock(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    other = sqlite3.connect(terminal.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    done = terminal.run("check")
+    other.close()
+    assert done.returncode == 1
+    assert "locked by another program" in done.stdout
+
+
+def test_check_finds_a_demo_beyond_loopback(terminal: Terminal, serving: Serving) -> None:
+    process, _ = serving("serve", "--demo")
+    stop(process)
+    done = terminal.run(
+        "--demo", "check", LYNRIE_LISTENERS__WEB__BIND="0.0.0.0:9001", LYNRIE_LISTENERS__WEB__PLAINTEXT="true"
+    )
+    assert done.returncode == 1
+    assert "STOP  demo:" in done.stdout
+
+
+def test_check_finds_wrong_settings(terminal: Terminal) -> None:
+    done = terminal.run("check", LYNRIE_BOOKING__HOLD_SECONDS="0")
+    assert done.returncode == 1
+    assert "booking.hold_seconds" in done.stdout
+
+
+# The plugins' commands
+
+
+def test_the_plugins_commands_get_the_settings_that_were_named(terminal: Terminal) -> None:
+    terminal.write("box.toml", '[database]\npath = "mine.db"\n')
+    added = terminal.run(
+        "--config", "box.toml", "user", "add", "boss", "--role", "manager", "--password-stdin", stdin="long enough!\n"
+    )
+    assert added.returncode == 0, added.stderr
+    assert (terminal.folder / "mine.db").is_file()
+    assert "boss" in terminal.run("--config", "box.toml", "user", "list").stdout
