@@ -39,10 +39,12 @@ class StorageUnavailableError(Exception):
     """What was to be written could not be put on disk; nothing of it was changed."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite_utils.Database:
+def connect(
+    path: Path, *, read_only: bool = False, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+) -> sqlite_utils.Database:
     """Open a connection as the box uses it: explicit transactions, foreign keys, WAL, ``synchronous=FULL``."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_SECONDS, cached_statements=512
+        path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_seconds, cached_statements=512
     )
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
@@ -75,8 +77,9 @@ class Database:
     alone and reaches its caller. ``read`` jobs run in the reader thread on a connection that cannot write.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
         self.path = path
+        self._busy_timeout_seconds = busy_timeout_seconds
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Done[Any]] | None] = queue.SimpleQueue()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
         self._writer_thread: threading.Thread | None = None
@@ -98,9 +101,9 @@ class Database:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = connect(self.path)
+            self._db = connect(self.path, busy_timeout_seconds=self._busy_timeout_seconds)
             migrate(self._db, migrations)
-            self._read_db = connect(self.path, read_only=True)
+            self._read_db = connect(self.path, read_only=True, busy_timeout_seconds=self._busy_timeout_seconds)
         except (sqlite3.Error, OSError) as error:
             self._close_connections()
             raise DatabaseError(f"{self.path}: {describe(error)}") from error

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from amqtt.errors import PluginError
+from amqtt.errors import PluginError, PluginLoadError
 from amqtt.plugins.base import BasePlugin
 
 from broker.clients import Clients
@@ -108,7 +108,7 @@ class Host:
                 await self._start(stack)
             except (DatabaseError, ListenError) as error:
                 raise StartError(str(error)) from error
-            except PluginError as error:
+            except (PluginError, PluginLoadError) as error:
                 raise StartError(f"a plugin cannot be loaded: {error.__cause__ or error}") from error
             self._stopping = stack.pop_all()
 
@@ -186,10 +186,10 @@ class Host:
         stack.push_async_callback(self.web.closed)
         stack.push_async_callback(self._end_connections)  # before aiohttp would cancel those of browsers
         stack.callback(self.web.close)
-        await self.web.open(listen(listeners.web.bind), _tls(listeners.web))
+        await self.web.open(listen(listeners.web.bind, "listeners.web.bind"), _tls(listeners.web))
         if listeners.tcp.bind is not None:
             stack.callback(self.tcp.close)
-            await self.tcp.open(listen(listeners.tcp.bind), _tls(listeners.tcp))
+            await self.tcp.open(listen(listeners.tcp.bind, "listeners.tcp.bind"), _tls(listeners.tcp))
 
     async def _end_connections(self) -> None:
         with contextlib.suppress(StorageUnavailableError):

@@ -62,7 +62,7 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
 
     try:
         return Loader(**overrides)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: not valid TOML: {error}") from error
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error

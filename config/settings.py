@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -173,7 +173,11 @@ class RolePolicy(Section):
     subscribe: list[str]
 
 
-Role = Literal["guest", "visitor", "customer", "kiosk", "manager"]
+def _without_those_switched_off(value: Any) -> Any:
+    """A plugin set to ``false`` is not loaded: the way to take one of the defaults out."""
+    return (
+        {path: options for path, options in value.items() if options is not False} if isinstance(value, dict) else value
+    )
 
 
 class Settings(Section):
@@ -185,4 +189,4 @@ class Settings(Section):
     fanout: FanoutSettings
     limits: LimitsSettings
     policy: dict[str, RolePolicy]
-    plugins: dict[str, dict[str, Any]]
+    plugins: Annotated[dict[str, dict[str, Any]], BeforeValidator(_without_those_switched_off)]

@@ -19,10 +19,10 @@ class ListenError(Exception):
     """A door cannot be opened; the message is one sentence for the owner."""
 
 
-def listen(bind: Bind) -> Sequence[socket.socket]:
+def listen(bind: Bind, setting: str) -> Sequence[socket.socket]:
     """Listening sockets for a door; for ``localhost`` on both loopbacks, as far as the system has them.
 
-    Accepted sockets inherit the send buffer's size. Raises ListenError.
+    ``setting`` names where the bind was set. Accepted sockets inherit the send buffer's size. Raises ListenError.
     """
     sockets: list[socket.socket] = []
     port = bind.port
@@ -38,7 +38,7 @@ def listen(bind: Bind) -> Sequence[socket.socket]:
             except OSError as error:
                 if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     continue  # a machine without IPv6 has one loopback
-                raise ListenError(f"{bind}: {_describe(error)}") from error
+                raise ListenError(f"{bind}: {_describe(error, setting)}") from error
             sockets.append(listening)
             port = listening.getsockname()[1]
     except ListenError:
@@ -64,9 +64,9 @@ def _listen(family: int, kind: int, protocol: int, where: object) -> socket.sock
     return listening
 
 
-def _describe(error: OSError) -> str:
+def _describe(error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another program has this port already; stop it, or set another with listeners.….bind"
+        return f"another program has this port already; stop it, or set another port with {setting}"
     if error.errno == errno.EACCES:
         return "this port needs more rights than the box has; ports from 1024 on do not"
     return os.strerror(error.errno or 0)

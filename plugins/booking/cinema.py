@@ -239,7 +239,8 @@ class BookingRecord:
 class Snapshot:
     """All that the present shows: showings not over with their rooms' plans, claims, and bookings' outcomes.
 
-    ``sold`` are the sold seats' ids by showing. ``outcomes`` are those of these showings, and the failures kept.
+    ``sold`` are the sold seats' ids by showing. ``outcomes`` are those of these showings, and the failures kept;
+    ``old_bookings`` are the ids of all others.
     """
 
     at: float
@@ -248,3 +249,4 @@ class Snapshot:
     sold: Mapping[str, frozenset[str]]
     holds: Sequence[Hold]
     outcomes: Sequence[Outcome]
+    old_bookings: Sequence[str] = ()

@@ -7,6 +7,8 @@ are the presents of the four kinds of topics. Whatever is encoded is kept until 
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -224,6 +226,7 @@ class Copy:
         self._outcomes_of: dict[str, dict[str, None]] = {}
         self._holds_of: dict[str, dict[tuple[str, str], None]] = {}
         self._old: dict[str, Outcome] = {}
+        self._old_ids = array("Q")  # sorted; eight bytes for each booking of a showing that is over
         self._confirm_messages: dict[str, tuple[Message, ...]] = {}
         self._hold_messages: dict[str, tuple[Message, ...]] = {}
 
@@ -242,6 +245,7 @@ class Copy:
                 copy.showings[hold.showing_id].set_state(hold.seat_id, "reserved")
         for outcome in snapshot.outcomes:
             copy._keep_outcome(outcome)
+        copy._add_old_ids(snapshot.old_bookings)
         return copy
 
     # Changing
@@ -274,10 +278,21 @@ class Copy:
                 else outcome.showing_id not in self.showings
             )
         ]
+        self._add_old_ids(booking_id for booking_id in old if self.outcomes[booking_id].status != "failed")
         for booking_id in old:
             self._drop_outcome(booking_id)
         self._old.clear()
         self._confirm_messages.clear()
+
+    def is_perhaps_old(self, booking_id: str) -> bool:
+        """Whether the database may know a booking of a showing that is over by this id. A client's new id is nearly
+        never mistaken for one, so that subscribing to a booking's answer before it is asked for costs no reading."""
+        number = _first_bits(booking_id)
+        place = bisect_left(self._old_ids, number)
+        return place < len(self._old_ids) and self._old_ids[place] == number
+
+    def _add_old_ids(self, booking_ids: Iterable[str]) -> None:
+        self._old_ids = array("Q", sorted({*self._old_ids, *map(_first_bits, booking_ids)}))
 
     def remember_old(self, outcome: Outcome) -> None:
         """Keep for a while what was read of a showing that is over, unless something newer is known."""
@@ -413,6 +428,10 @@ class Copy:
         return messages
 
 
+def _first_bits(booking_id: str) -> int:
+    return int(booking_id.replace("-", "")[:16], 16)
+
+
 # The presents of the four kinds of topics. They share one copy through the service, which replaces it when another
 # process wrote; hence a function that answers it.
 
@@ -497,7 +516,8 @@ class BookingsPresent(_CinemaPresent):
         booking_id = topic_filter.removeprefix(BOOKINGS_TOPIC)
         if not topic_filter.startswith(BOOKINGS_TOPIC) or not is_id(booking_id):
             return
-        if self._copy().outcome(booking_id) is None and not identity.is_guest:
+        copy = self._copy()
+        if copy.outcome(booking_id) is None and copy.is_perhaps_old(booking_id) and not identity.is_guest:
             outcome = await self._read_old(booking_id)
             if outcome is not None:
                 self._copy().remember_old(outcome)

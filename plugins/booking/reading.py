@@ -34,6 +34,7 @@ SELECT_FAILURE = """
     SELECT booking_id, user_id, requested_by, message, at, showing_id, seat_ids, code, asked_digest
     FROM booking_failures
 """
+SELECT_OLD_BOOKINGS = "SELECT booking_id FROM bookings JOIN showings USING (showing_id) WHERE ends_at <= ?"
 NOT_OVER = "showing_id IN (SELECT showing_id FROM showings WHERE ends_at > ?)"
 
 
@@ -91,6 +92,7 @@ def snapshot(db: sqlite_utils.Database, now: float) -> Snapshot:
         sold={showing.showing_id: sold_seats(execute, showing.showing_id) for showing in showings},
         holds=[Hold(*row) for row in execute(SELECT_HOLD + "WHERE held_until IS NOT NULL ORDER BY held_until")],
         outcomes=outcomes,
+        old_bookings=[booking_id for (booking_id,) in execute(SELECT_OLD_BOOKINGS, (now,))],
     )
 
 

@@ -44,10 +44,12 @@ from plugins.booking.wire import (
     CancelRequest,
     ErrorNotice,
     HoldRequest,
+    Inbound,
     Payment,
     ReleaseRequest,
     SeatStatus,
     ShowingRequest,
+    ids_in,
     iso,
     parse,
 )
@@ -56,6 +58,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Decide = Callable[[sqlite_utils.Database], Decided[T]]
+
+MODELS: Mapping[str, type[Inbound]] = {
+    "booking/request": BookingRequest,
+    "booking/cancel": CancelRequest,
+    "seats/hold": HoldRequest,
+    "seats/release": ReleaseRequest,
+    "showing/request": ShowingRequest,
+}
+"""The commands' topics and what is sent there."""
 
 AVAILABLE_EVERY_SECONDS = 1.0
 """How often ``showing/update`` may come for a mere change of ``seats_available``."""
@@ -135,7 +146,9 @@ class Service:
         def told(decided: Decided[Any] | None, refusal: Refusal | None) -> None:
             try:
                 if refusal is not None:  # refused is the reason, even where nothing can be stored at the moment
-                    self._tell_error(sender.user_id, command.topic, refused or refusal)
+                    reason = refused or refusal
+                    reason.details = {**ids_in(MODELS[command.topic], command.payload), **reason.details}
+                    self._tell_error(sender.user_id, command.topic, reason)
                 elif decided is not None and decided.repeated:
                     answer(decided.answer)
             finally:

@@ -36,6 +36,8 @@ UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # Control characters, line separators, and what reverses the reading direction of a terminal or a mail.
 UNPRINTABLE = r"\p{Cc}\p{Zl}\p{Zp}\x{202a}-\x{202e}\x{2066}-\x{2069}"
 LARGEST_NUMBER = 10**15
+NAMED_SEATS = 100
+"""More seats than this are not named again in a refusal: it would be as large as the request."""
 
 _uuid = re.compile(UUID_PATTERN)
 
@@ -442,8 +444,28 @@ def _allowed(model: type[BaseModel], path: list[str]) -> tuple[str, str]:
     return ".".join(names), allowed
 
 
-def _ids(model: type[BaseModel], document: Any) -> dict[str, str]:
+def ids_in(model: type[BaseModel], payload: bytes) -> dict[str, Any]:
+    """The well-formed ids of a request that was refused, by which its sender knows which one it was."""
+    try:
+        return _ids(model, from_json(payload))
+    except ValueError:
+        return {}
+
+
+def _ids(model: type[BaseModel], document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         return {}
+    if model is ShowingRequest:
+        return _ids(ShowingFields, document.get("showing"))
     names = ("booking_id", "showing_id", "user_id")
-    return {name: document[name] for name in names if name in model.model_fields and is_id(document.get(name))}
+    ids = {name: document[name] for name in names if name in model.model_fields and is_id(document.get(name))}
+    seat_ids = document.get("seat_ids")
+    if (
+        "seat_ids" in model.model_fields
+        and isinstance(seat_ids, list)
+        and 0 < len(seat_ids) <= NAMED_SEATS
+        and all(is_id(seat_id) for seat_id in seat_ids)
+        and len(set(seat_ids)) == len(seat_ids)
+    ):
+        ids["seat_ids"] = seat_ids
+    return ids

@@ -1,0 +1,532 @@
+"""The box office as a client of the box sees it: commands in, messages and acknowledgements out, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from small_cinema import (
+    ALICE,
+    BOB,
+    HOUR,
+    KIOSK,
+    LATE_SHOWING,
+    MANAGER,
+    NOW,
+    OTHER_KIOSK,
+    ROLES,
+    SEATS,
+    SHOWING,
+    an_id,
+    open_cinema,
+    terms,
+)
+
+from broker.database import Database
+from broker.plugin import CALLER, Action, Audience, Caller, Command, Identity, Refusal, StorageUnavailableError
+from plugins.booking.cinema import Sender
+from plugins.booking.http import BookingHttp
+from plugins.booking.ledger import migrations
+from plugins.booking.present import BookingsPresent, Copy, SeatsPresent
+from plugins.booking.service import Service
+from plugins.booking.wire import BookingRequest
+
+BOOKING = an_id(0xB0)
+GUEST = Identity(None, None, "guest")
+
+
+def identity(user_id: str) -> Identity:
+    return Identity(user_id, user_id[-4:], ROLES[user_id])
+
+
+@dataclass
+class Timer:
+    at: float
+    then: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@dataclass
+class Published:
+    topic: str
+    body: dict[str, Any]
+    qos: int
+    audience: Audience | None
+
+
+@dataclass
+class Stage:
+    """A box with a turned clock that keeps what is published."""
+
+    database: Database
+    time: float = NOW
+    published: list[Published] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    settings: Any = field(
+        default_factory=lambda: SimpleNamespace(
+            booking=terms(),
+            cinema=SimpleNamespace(name="Cinema", timezone="Europe/Amsterdam", currency="EUR", languages=["en", "nl"]),
+        )
+    )
+    service: Service = field(init=False)
+
+    def now(self) -> float:
+        return self.time
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
+        self.published.append(Published(topic, json.loads(payload), qos, audience))
+
+    def renew(self, topic: str) -> None:
+        self.renewed.append(topic)
+
+    def may(self, caller: Identity, action: Action, topic: str) -> bool:
+        return (caller.role, topic) not in self.forbidden
+
+    def call_later(self, seconds: float, then: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(self.time + seconds, then))
+        return self.timers[-1]
+
+    async def pass_time(self, seconds: float) -> None:
+        self.time += seconds
+        for timer in [timer for timer in self.timers if timer.at <= self.time]:
+            self.timers.remove(timer)
+            if not timer.cancelled:
+                timer.then()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """All that is queued is decided and told."""
+        with contextlib.suppress(StorageUnavailableError):
+            await self.database.write(lambda db: None)
+
+    def send(self, user_id: str | None, topic: str, body: Any, told: list[str] | None = None, name: str = "") -> None:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        acknowledged = told if told is not None else []
+        who = GUEST if user_id is None else identity(user_id)
+        self.service.take(Command(topic, payload, who, "192.0.2.1", lambda: acknowledged.append(name or topic)))
+
+    async def say(self, user_id: str | None, topic: str, body: Any) -> list[Published]:
+        """Send a command; what is published in answer. Its acknowledgement is awaited, exactly one."""
+        before, acknowledged = len(self.published), list[str]()
+        self.send(user_id, topic, body, acknowledged)
+        await self.settle()
+        assert len(acknowledged) == 1
+        return self.published[before:]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    path = tmp_path / "cinema.db"
+    open_cinema(path).conn.close()
+    database = Database(path)
+    stage = Stage(database)
+    database.open([migrations])
+    stage.service = Service(stage, call_later=stage.call_later)
+    await stage.service.start()
+    await stage.settle()
+    yield stage
+    stage.service.stop()
+    await database.close()
+
+
+def booking(seats: tuple[str, ...] = SEATS[:1], **more: Any) -> dict[str, Any]:
+    return {"showing_id": SHOWING, "seat_ids": list(seats), "timestamp": "1970-01-01"} | more
+
+
+def topics(published: list[Published]) -> list[str]:
+    return [message.topic for message in published]
+
+
+# MQTT
+
+
+async def test_a_booking_is_confirmed_to_its_owner_and_its_seats_to_all(stage: Stage) -> None:
+    confirm, seat, update = await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING))
+    assert (confirm.topic, confirm.qos) == (f"booking/confirm/{BOOKING}", 1)
+    assert confirm.audience == Audience(frozenset({ALICE}), frozenset({"manager"}))
+    assert confirm.body["status"] == "confirmed"
+    assert confirm.body["total"] == "9.50"
+    assert set(confirm.body) == {
+        "booking_id", "status", "message", "timestamp", "number", "total", "currency", "showing_id", "seat_ids", "key"
+    }  # fmt: skip
+    assert (seat.topic, seat.qos, seat.audience) == (f"seats/status/{SHOWING}", 0, None)
+    assert seat.body == {
+        "showing_id": SHOWING,
+        "seat_id": SEATS[0],
+        "status": "booked",
+        "version": 1,
+        "timestamp": "2030-03-17T17:46:40.000Z",
+    }
+    assert (update.topic, update.body["seats_available"]) == (f"showing/update/{SHOWING}", 29)
+
+
+async def test_a_booking_without_an_id_sent_again_is_the_same_booking(stage: Stage) -> None:
+    first, *_ = await stage.say(ALICE, "booking/request", booking(SEATS[:2]))
+    (again,) = await stage.say(ALICE, "booking/request", booking(SEATS[1::-1]))
+    assert again.topic == first.topic
+    assert again.body == first.body
+    assert again.audience == Audience(frozenset({ALICE}))
+    other, *_ = await stage.say(ALICE, "booking/request", booking(SEATS[:2], timestamp="later"))
+    assert other.body["code"] == "seats_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("sender", "topic", "body", "code"),
+    [
+        (ALICE, "booking/request", b"{", "invalid_json"),
+        (ALICE, "booking/request", {"showing_id": SHOWING}, "invalid_request"),
+        (ALICE, "booking/request", booking(user_id=BOB), "forbidden"),
+        (ALICE, "booking/request", booking(user_id=an_id(0xDEAD)), "forbidden"),
+        (KIOSK, "booking/request", booking(), "invalid_request"),
+        (KIOSK, "booking/request", booking(booking_id=BOOKING, user_id=an_id(0xDEAD)), "unknown_user"),
+        (ALICE, "booking/cancel", {"booking_id": BOOKING}, "unknown_booking"),
+        (ALICE, "booking/cancel", {"booking_id": BOOKING, "user_id": BOB}, "forbidden"),
+        (ALICE, "seats/hold", booking(user_id=BOB), "forbidden"),
+        (MANAGER, "showing/request", {"action": "cancel", "showing": {"showing_id": an_id(0xDEAD)}}, "unknown_showing"),
+    ],
+)
+async def test_a_refusal_goes_to_the_sender_alone(stage: Stage, sender: str, topic: str, body: Any, code: str) -> None:
+    (error,) = await stage.say(sender, topic, body)
+    assert error.topic == f"users/{sender}/errors"
+    assert (error.body["topic"], error.body["code"], error.qos) == (topic, code, 1)
+    assert error.audience is not None
+    assert error.audience.users == {sender}
+    if isinstance(body, dict) and "booking_id" in body:
+        assert error.body["booking_id"] == body["booking_id"]
+
+
+async def test_a_guests_command_says_nothing(stage: Stage) -> None:
+    assert await stage.say(None, "booking/request", booking()) == []
+
+
+async def test_outcomes_come_in_the_order_of_the_commands_refusals_too(stage: Stage) -> None:
+    acknowledged: list[str] = []
+    for name, body in (
+        ("first", booking(booking_id=BOOKING)),
+        ("second", b"{"),
+        ("third", booking(SEATS[1:2])),
+    ):
+        stage.send(ALICE, "booking/request", body, acknowledged, name)
+    assert acknowledged == []
+    await stage.settle()
+    assert acknowledged == ["first", "second", "third"]
+    private = [message for message in stage.published if message.audience is not None]
+    assert [message.body.get("code", message.body.get("status")) for message in private] == [
+        "confirmed",
+        "invalid_json",
+        "confirmed",
+    ]
+
+
+async def test_a_disk_that_refuses_is_told_and_changes_nothing(stage: Stage) -> None:
+    await stage.database.write(lambda db: db.conn.execute("PRAGMA query_only = ON").fetchall())
+    (error,) = await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING))
+    assert (error.body["code"], error.topic) == ("storage_unavailable", f"users/{ALICE}/errors")
+    (error,) = await stage.say(ALICE, "booking/request", b"{")
+    assert error.body["code"] == "invalid_json"
+    assert stage.service.copy.outcome(BOOKING) is None
+
+
+async def test_a_failing_plan_of_telling_still_acknowledges(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("the fan-out is broken")
+
+    monkeypatch.setattr(stage, "publish", fail)
+    acknowledged: list[str] = []
+    stage.send(ALICE, "booking/request", booking(), acknowledged)
+    await stage.settle()
+    assert acknowledged == ["booking/request"]
+
+
+async def test_holds_are_told_to_whom_they_are_for_and_to_who_placed_them(stage: Stage) -> None:
+    told = await stage.say(KIOSK, "seats/hold", booking(user_id=ALICE, booking_id=BOOKING))
+    inboxes = [message for message in told if message.topic.startswith("users/")]
+    assert topics(inboxes) == [f"users/{ALICE}/holds", f"users/{KIOSK}/holds"]
+    assert inboxes[0].body == {
+        "showing_id": SHOWING,
+        "seat_ids": [SEATS[0]],
+        "status": "held",
+        "message": "Held.",
+        "timestamp": "2030-03-17T17:46:40.000Z",
+        "booking_id": BOOKING,
+        "expires_at": "2030-03-17T17:51:40.000Z",
+    }
+
+
+async def test_a_hold_ends_by_itself_and_all_are_told(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    await stage.pass_time(10)
+    await stage.say(BOB, "seats/hold", booking(SEATS[1:2]))
+    stage.published.clear()
+    for _ in range(28):
+        await stage.pass_time(10)
+    assert [m.body["status"] for m in stage.published if m.topic.startswith("users/")] == []
+    await stage.pass_time(10.1)
+    await stage.pass_time(0.1)
+    expired = [m for m in stage.published if m.topic == f"users/{ALICE}/holds"]
+    assert [m.body["status"] for m in expired] == ["expired"]
+    assert stage.service.copy.showings[SHOWING].available == 29
+    await stage.pass_time(10)
+    await stage.pass_time(0.1)
+    assert stage.service.copy.showings[SHOWING].available == 30
+
+
+async def test_holds_that_ran_out_while_the_box_was_off_end_at_its_start(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    stage.time += 299
+    again = Service(stage, call_later=stage.call_later)
+    await again.start()
+    assert again.copy.showings[SHOWING].available == 29
+    again.stop()
+    stage.time += 1
+    again = Service(stage, call_later=stage.call_later)
+    await again.start()
+    assert again.copy.showings[SHOWING].available == 30
+    again.stop()
+
+
+async def test_seats_available_is_told_at_once_and_then_at_most_once_a_second(stage: Stage) -> None:
+    def updates() -> list[int]:
+        return [m.body["seats_available"] for m in stage.published if m.topic.startswith("showing/update/")]
+
+    for n in range(5):
+        await stage.say(ALICE, "booking/request", booking(SEATS[n : n + 1]))
+    assert updates() == [29]
+    await stage.pass_time(0.9)
+    assert updates() == [29]
+    await stage.pass_time(0.2)
+    assert updates() == [29, 25]
+    await stage.pass_time(1.1)
+    await stage.say(ALICE, "booking/request", booking(SEATS[5:6]))
+    assert updates() == [29, 25, 24]
+
+
+async def test_a_manager_makes_moves_and_cancels_a_showing(stage: Stage) -> None:
+    fields = {
+        "showing_id": an_id(0x3000),
+        "title": "New",
+        "starts_at": "2030-06-01T20:00:00Z",
+        "room": "Room 2",
+        "price": "7.50",
+    }
+    (made,) = await stage.say(MANAGER, "showing/request", {"action": "create", "showing": fields})
+    assert (made.topic, made.audience, made.body["seats_total"]) == (f"showing/update/{an_id(0x3000)}", None, 6)
+    assert made.body["ends_at"] == "2030-06-01T22:00:00Z"
+    assert stage.renewed == [f"seats/status/{an_id(0x3000)}"]
+    (again,) = await stage.say(MANAGER, "showing/request", {"action": "create", "showing": fields})
+    assert again.audience == Audience(frozenset({MANAGER}))
+    (update,) = await stage.say(
+        MANAGER, "showing/request", {"action": "update", "showing": {"showing_id": an_id(0x3000), "room": "Room 1"}}
+    )
+    assert (update.body["seats_total"], update.body["version"], len(stage.renewed)) == (30, 1, 2)
+    await stage.say(ALICE, "booking/request", booking(showing_id=an_id(0x3000), booking_id=BOOKING))
+    told = await stage.say(MANAGER, "showing/request", {"action": "cancel", "showing": {"showing_id": an_id(0x3000)}})
+    assert [m.body["status"] for m in told] == ["cancelled", "available", "cancelled"]
+
+
+async def test_a_showing_that_was_over_and_is_moved_on_is_seen_again(stage: Stage) -> None:
+    stage.time = NOW + 15 * HOUR
+    stage.service.copy.evict(stage.time)
+    starts_at = "2030-06-01T20:00:00Z"
+    await stage.say(
+        MANAGER, "showing/request", {"action": "update", "showing": {"showing_id": SHOWING, "starts_at": starts_at}}
+    )
+    await stage.settle()
+    assert stage.published[-1].body["starts_at"] == starts_at
+    assert stage.renewed == [f"seats/status/{SHOWING}"]
+
+
+async def test_what_another_process_changed_is_told(stage: Stage) -> None:
+    other = open_cinema(stage.database.path)
+    other.conn.execute("UPDATE showings SET title = 'Renamed' WHERE showing_id = ?", (SHOWING,))
+    other.conn.execute("UPDATE seats SET type = 'wheelchair' WHERE seat_id = ?", (SEATS[0],))
+    other.conn.close()
+    await stage.service.reload()
+    assert [(m.topic, m.body["title"]) for m in stage.published] == [(f"showing/update/{SHOWING}", "Renamed")]
+    assert sorted(stage.renewed) == [f"seats/status/{SHOWING}", f"seats/status/{LATE_SHOWING}"]
+
+
+async def test_a_closed_account_frees_its_seats(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    await stage.say(ALICE, "booking/request", booking(SEATS[1:2], booking_id=BOOKING))
+    stage.published.clear()
+    await stage.service.user_deactivated(ALICE, cancel_bookings=True)
+    assert [m.body["status"] for m in stage.published if m.audience] == ["cancelled", "released"]
+    assert stage.service.copy.showings[SHOWING].available == 30
+
+
+async def test_a_forbidden_topic_is_told_to_who_tried_it(stage: Stage) -> None:
+    stage.service.refused_topic(identity(ALICE), "seats/status/x")
+    stage.service.refused_topic(identity(ALICE), "evil\n")
+    stage.service.refused_topic(GUEST, "seats/hold")
+    assert [(m.topic, m.body["topic"], m.body["code"]) for m in stage.published] == [
+        (f"users/{ALICE}/errors", "seats/status/x", "forbidden"),
+        (f"users/{ALICE}/errors", "", "forbidden"),
+    ]
+
+
+async def test_the_present_has_every_change_before_it_is_published(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = SeatsPresent(lambda: stage.service.copy, stage.now)
+    seen: list[bool] = []
+    publish = stage.publish
+
+    def watch(topic: str, payload: bytes, **options: Any) -> None:
+        publish(topic, payload, **options)
+        if topic.startswith("seats/status/"):
+            live = json.loads(payload)
+            states = [json.loads(message.payload) for message in present.messages(topic, GUEST)]
+            seen.append(any(s["seat_id"] == live["seat_id"] and s["status"] == live["status"] for s in states))
+            seen.append(states[0]["version"] >= live["version"])
+
+    monkeypatch.setattr(stage, "publish", watch)
+    await stage.say(ALICE, "booking/request", booking(SEATS[:3]))
+    assert seen == [True] * 6
+
+
+async def test_a_booking_of_a_showing_long_over_is_read_when_asked_for_exactly(stage: Stage) -> None:
+    await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING))
+    present = BookingsPresent(lambda: stage.service.copy, stage.now, stage.service.read_old)
+    topic = f"booking/confirm/{BOOKING}"
+    stage.service.copy = Copy()
+    await present.prepare(topic, identity(ALICE))
+    assert list(present.topics(topic, identity(ALICE))) == []  # of a showing not over: the live copy alone knows
+    stage.time += 15 * HOUR
+    await stage.service.reload()
+    assert stage.service.copy.outcome(BOOKING) is None
+    await present.prepare(topic, identity(BOB))
+    assert list(present.topics(topic, identity(BOB))) == []
+    assert list(present.topics(topic, identity(ALICE))) == [topic]
+    assert json.loads(present.messages(topic, identity(ALICE))[0].payload)["status"] == "confirmed"
+
+
+# HTTP
+
+
+@web.middleware
+async def door(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What the web door does for a handler: who calls, and refusals as answers."""
+    user_id = request.headers.get("X-User")
+    request[CALLER] = Caller(identity(user_id) if user_id else GUEST, "192.0.2.1")
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return web.json_response({"code": refusal.code, "message": refusal.message}, status=refusal.status)
+
+
+Call = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+@pytest.fixture
+async def call(stage: Stage) -> AsyncIterator[Call]:
+    app = web.Application(middlewares=[door])
+    app.add_routes(BookingHttp(stage.service).routes())
+    async with TestClient(TestServer(app)) as client:
+
+        async def call(user_id: str | None, method: str, path: str, body: Any = None, **headers: str) -> Any:
+            if user_id:
+                headers["X-User"] = user_id
+            async with client.request(method, path, json=body, headers=headers) as response:
+                return response.status, await response.json()
+
+        yield call
+
+
+async def test_a_booking_over_http_is_the_same_as_over_mqtt(stage: Stage, call: Call) -> None:
+    status, body = await call(ALICE, "POST", "/api/bookings", booking(booking_id=BOOKING))
+    assert (status, body["status"]) == (200, "confirmed")
+    assert stage.published[0].body == body
+    assert await call(ALICE, "POST", "/api/bookings", booking(booking_id=BOOKING)) == (200, body)
+    assert await call(ALICE, "GET", f"/api/bookings/{BOOKING}") == (200, body)
+    assert await call(None, "GET", f"/api/bookings/{BOOKING}", Authorization=f"Key {body['key']}") == (200, body)
+    assert (await call(None, "GET", f"/api/bookings/{BOOKING}", Authorization="Key x"))[0] == 404
+    assert (await call(BOB, "GET", f"/api/bookings/{BOOKING}"))[0] == 404
+    assert (await call(None, "GET", f"/api/bookings/{BOOKING}"))[0] == 401
+    status, failed = await call(BOB, "POST", "/api/bookings", booking(booking_id=an_id(0xB1)))
+    assert (status, failed["code"], failed["seat_ids"]) == (409, "seats_unavailable", [SEATS[0]])
+    assert (await call(BOB, "GET", f"/api/bookings/{an_id(0xB1)}"))[0] == 200
+    status, cancelled = await call(ALICE, "DELETE", f"/api/bookings/{BOOKING}")
+    assert (status, cancelled["status"]) == (200, "cancelled")
+
+
+async def test_bookings_are_listed_with_what_surrounds_them(call: Call) -> None:
+    await call(KIOSK, "POST", "/api/bookings", booking((SEATS[25],), booking_id=BOOKING, user_id=ALICE))
+    await call(BOB, "POST", "/api/bookings", booking(SEATS[:1], email="bob@cinema.example"))
+    status, (mine,) = await call(ALICE, "GET", "/api/bookings")
+    assert status == 200
+    assert (mine["user_id"], mine["name"], mine["email"]) == (ALICE, "User 0", "user0@example.org")
+    assert mine["showing"]["title"] == "A film"
+    assert mine["seats"] == [{"seat_id": SEATS[25], "row": "C", "number": 6, "type": "premium", "price": "12.00"}]
+    assert len((await call(MANAGER, "GET", "/api/bookings"))[1]) == 2
+    assert len((await call(MANAGER, "GET", "/api/bookings?seat=C6&from=2030-03-18&to=2030-03-18"))[1]) == 1
+    assert (await call(MANAGER, "GET", "/api/bookings?to=2030-03-17"))[1] == []
+    assert (await call(MANAGER, "GET", "/api/bookings?from=soon"))[0] == 400
+    assert len((await call(KIOSK, "GET", "/api/bookings"))[1]) == 1
+
+
+async def test_the_house_notes_how_a_booking_was_paid(call: Call) -> None:
+    await call(KIOSK, "POST", "/api/bookings", booking(booking_id=BOOKING, user_id=ALICE))
+    path = f"/api/bookings/{BOOKING}"
+    status, paid = await call(KIOSK, "PATCH", path, {"paid": "cash"})
+    assert (status, paid["paid"]) == (200, "cash")
+    assert "paid" not in (await call(MANAGER, "PATCH", path, {"paid": None}))[1]
+    assert (await call(ALICE, "PATCH", path, {"paid": "cash"}))[0] == 403
+    assert (await call(OTHER_KIOSK, "PATCH", path, {"paid": "cash"}))[0] == 404
+    assert (await call(KIOSK, "PATCH", path, {"paid": "gold"}))[0] == 400
+
+
+async def test_holds_over_http(call: Call) -> None:
+    status, held = await call(ALICE, "POST", "/api/holds", booking(SEATS[:2]))
+    assert (status, held["status"]) == (200, "held")
+    assert (await call(BOB, "POST", "/api/holds", booking(SEATS[:2])))[0] == 409
+    status, (running,) = await call(ALICE, "GET", "/api/holds")
+    assert (set(running["seat_ids"]), running["expires_at"]) == (set(SEATS[:2]), held["expires_at"])
+    status, released = await call(ALICE, "POST", "/api/holds/release", booking(SEATS[:2]))
+    assert (status, released["seat_ids"]) == (200, list(SEATS[:2]))
+    assert (await call(ALICE, "GET", "/api/holds"))[1] == []
+
+
+async def test_showings_and_seats_are_for_all(call: Call) -> None:
+    assert (await call(None, "GET", "/api/cinema"))[1]["timezone"] == "Europe/Amsterdam"
+    status, showings = await call(None, "GET", "/api/showings")
+    assert [showing["showing_id"] for showing in showings] == [SHOWING, LATE_SHOWING]
+    assert showings[0]["prices"] == {"premium": "12.00"}
+    status, plan = await call(None, "GET", f"/api/showings/{SHOWING}/seats")
+    assert [seat["seat_id"] for seat in plan["seats"]] == list(SEATS)
+    assert (await call(None, "GET", f"/api/showings/{an_id(0xDEAD)}/seats"))[0] == 404
+    body = {"action": "update", "showing": {"showing_id": SHOWING, "title": "Renamed"}}
+    status, showing = await call(MANAGER, "POST", "/api/showings", body)
+    assert (status, showing["title"]) == (200, "Renamed")
+
+
+async def test_what_the_policy_forbids_is_forbidden_over_http_too(stage: Stage, call: Call) -> None:
+    stage.forbidden |= {("customer", "booking/request"), ("guest", "showing/update/#")}
+    assert (await call(ALICE, "POST", "/api/bookings", booking()))[0] == 403
+    assert (await call(None, "POST", "/api/bookings", booking()))[0] == 401
+    assert (await call(None, "GET", "/api/showings"))[0] == 401
+
+
+async def test_callers_who_go_away_leave_their_booking_standing(stage: Stage) -> None:
+    request = BookingRequest.model_validate(booking(booking_id=BOOKING))
+    task = asyncio.ensure_future(stage.service.book(Sender(ALICE, "customer"), request))
+    await asyncio.sleep(0)
+    task.cancel()
+    await stage.settle()
+    assert stage.published[0].body["status"] == "confirmed"
