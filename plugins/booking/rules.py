@@ -47,7 +47,7 @@ def new_key() -> str:
 
 
 def derived_booking_id(
-    secret: bytes, user_id: str, showing_id: str, seat_ids: Iterable[str], timestamp: str | float | None
+    secret: bytes, user_id: str, showing_id: str, seat_ids: Iterable[str], timestamp: str | float
 ) -> str:
     """The id of a booking whose client sent none: the same for a message delivered again, and nobody's guess."""
     said = json.dumps([user_id, showing_id, sorted(seat_ids), timestamp], separators=(",", ":"))

@@ -153,17 +153,10 @@ class BookingRequest(Inbound):
 
     showing_id: Id
     seat_ids: SeatIds
+    timestamp: Timestamp
     user_id: Id | None = Field(None, description="a lower-case UUID with hyphens")
     booking_id: Id | None = Field(None, description="a lower-case UUID with hyphens")
     email: Email | None = Field(None, description="an e-mail address of at most 254 characters")
-    timestamp: Timestamp | None = Field(None, description="text of at most 64 characters or a number")
-
-    @model_validator(mode="after")
-    def _has_an_identity(self) -> BookingRequest:
-        # Without either, booking the same seats again after cancelling would be the same booking for ever.
-        if self.booking_id is None and self.timestamp is None:
-            raise ValueError("timestamp is missing: it, or a booking_id, tells this booking from another")
-        return self
 
 
 class HoldRequest(Inbound):
@@ -171,9 +164,9 @@ class HoldRequest(Inbound):
 
     showing_id: Id
     seat_ids: SeatIds
+    timestamp: Timestamp
     user_id: Id | None = Field(None, description="a lower-case UUID with hyphens")
     booking_id: Id | None = Field(None, description="a lower-case UUID with hyphens")
-    timestamp: Timestamp | None = Field(None, description="text of at most 64 characters or a number")
 
 
 class ReleaseRequest(HoldRequest):
@@ -184,8 +177,8 @@ class CancelRequest(Inbound):
     """``booking/cancel``."""
 
     booking_id: Id
+    timestamp: Timestamp
     user_id: Id | None = Field(None, description="a lower-case UUID with hyphens")
-    timestamp: Timestamp | None = Field(None, description="text of at most 64 characters or a number")
 
 
 class ShowingFields(Inbound):
