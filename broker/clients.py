@@ -33,6 +33,7 @@ class Clients:
         self._max_per_address = max_per_address
         self._places: Counter[str] = Counter()
         self._open: set[Connection] = set()
+        self._revoked_meanwhile: dict[Connection, set[str]] = {}
         self._by_client_id: dict[str, Connection] = {}
         self._by_user: dict[str, set[Connection]] = {}
 
@@ -49,10 +50,12 @@ class Clients:
 
     def arrived(self, connection: Connection) -> None:
         self._open.add(connection)
+        self._revoked_meanwhile[connection] = set()
         self._places[network_of(connection.wire.address)] += 1
 
     def left(self, connection: Connection) -> None:
         self._open.discard(connection)
+        self._revoked_meanwhile.pop(connection, None)
         network = network_of(connection.wire.address)
         self._places[network] -= 1
         if self._places[network] <= 0:
@@ -60,6 +63,9 @@ class Clients:
 
     async def enter(self, connection: Connection) -> None:
         """Let a client in under its client id. One that has it already ends first, whole (MQTT-3.1.4-2)."""
+        if connection.user in self._revoked_meanwhile.pop(connection, ()):
+            connection.end(End.REVOKED)  # it was identified as somebody whom its user no longer is
+            return
         if connection.user is not None:  # first of all, so that it can be revoked from now on
             self._by_user.setdefault(connection.user, set()).add(connection)
         while (older := self._by_client_id.get(connection.client_id)) is not None:
@@ -81,6 +87,8 @@ class Clients:
 
     async def end_user(self, user_id: str) -> None:
         """End a user's connections; returns when nothing of them is left."""
+        for revoked in self._revoked_meanwhile.values():  # whoever is being identified may be the user
+            revoked.add(user_id)
         await self._end(self._by_user.get(user_id, ()), End.REVOKED)
 
     async def end_all(self) -> None:

@@ -121,7 +121,11 @@ class Outbox:
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
-            connection.flush()
+            try:
+                connection.flush()
+            except Exception:  # one connection's fault is not the others'
+                logger.exception("Writing to %s failed", connection.wire.address)
+                connection.end(End.LOST)
 
 
 class _Acknowledgement:

@@ -157,7 +157,7 @@ class Database:
 
     def _run_read(self, job: Job[T]) -> T:
         assert self._read_db is not None
-        return job(self._read_db)
+        return _run(job, self._read_db)
 
     def _close_connections(self) -> None:
         for db in (self._read_db, self._db):
@@ -202,8 +202,8 @@ class Database:
             for job, _ in batch:
                 execute("SAVEPOINT job")
                 try:
-                    result = job(db)
-                except Exception as error:
+                    result = _run(job, db)
+                except BaseException as error:  # whatever it is, the writer goes on
                     if _is_of_the_file(error):
                         raise  # no job of this batch can be trusted to reach the disk
                     execute("ROLLBACK TO job")
@@ -256,7 +256,14 @@ class Database:
                 self._call_in_loop(self._foreign_change)
 
 
-def _is_of_the_file(error: Exception) -> bool:
+def _run(job: Job[T], db: sqlite_utils.Database) -> T:
+    try:
+        return job(db)
+    except StopIteration as error:
+        raise RuntimeError("a job raised StopIteration, which no future can carry to its caller") from error
+
+
+def _is_of_the_file(error: BaseException) -> bool:
     """Whether SQLite cannot use its file (a lock, the disk), rather than refused what one job asked for."""
     if not isinstance(error, sqlite3.Error):
         return False

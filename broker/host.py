@@ -174,7 +174,7 @@ class Host:
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         listeners = self.settings.listeners
-        self.tcp = TcpDoor(self.serve, self.clients.has_place)
+        self.tcp = TcpDoor(self.serve, self.clients.has_place, self.limits.connect_seconds)
         self.web = WebDoor(
             listeners.web,
             self.limits,

@@ -164,7 +164,11 @@ class Box(Protocol):
         """The wall clock: seconds since 1970, UTC."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
-        """Send a live message to the topic's subscribers whom the policy, and ``audience`` if given, let see it."""
+        """Send a live message to the topic's subscribers whom the policy, and ``audience`` if given, let see it.
+
+        At QoS 0 without an audience it may wait up to ``fanout.window_milliseconds`` to leave together with others; so
+        publish to one topic always in the same way.
+        """
 
     def renew(self, topic: str) -> None:
         """Give the topic's subscribers its present anew, because it changed other than by live messages."""

@@ -51,17 +51,24 @@ class StreamWire:
 
 
 class TcpDoor:
-    """``serve`` runs one connection to its end; ``has_place`` asks whether an address may open one more."""
+    """``serve`` runs one connection to its end; ``has_place`` asks whether an address may open one more;
+    ``connect_seconds`` limit the TLS handshake."""
 
-    def __init__(self, serve: Callable[[Wire], Awaitable[None]], has_place: Callable[[str], bool]) -> None:
+    def __init__(
+        self, serve: Callable[[Wire], Awaitable[None]], has_place: Callable[[str], bool], connect_seconds: float
+    ) -> None:
         self._serve = serve
+        self._connect_seconds = connect_seconds
         self._has_place = has_place
         self._servers: list[asyncio.Server] = []
         self.addresses: list[tuple[str, int]] = []
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         for listening in sockets:
-            self._servers.append(await asyncio.start_server(self._connected, sock=listening, ssl=tls))
+            handshake = self._connect_seconds if tls is not None else None
+            self._servers.append(
+                await asyncio.start_server(self._connected, sock=listening, ssl=tls, ssl_handshake_timeout=handshake)
+            )
             self.addresses.append(listening.getsockname()[:2])
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -113,7 +113,7 @@ class WebDoor:
         self._servers: list[asyncio.Server] = []
         self.addresses: list[tuple[str, int]] = []
         app = web.Application(
-            middlewares=[self._answer_errors, self._check_origin, self._establish_caller],
+            middlewares=[self._answer_errors, self._check_origin, self._await_body, self._establish_caller],
             client_max_size=limits.max_packet_bytes,
         )
         app.router.add_get("/mqtt", self._websocket, allow_head=False)
@@ -133,7 +133,10 @@ class WebDoor:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         for listening in sockets:
-            self._servers.append(await loop.create_server(self._accepted, sock=listening, ssl=tls))
+            handshake = self._limits.connect_seconds if tls is not None else None
+            self._servers.append(
+                await loop.create_server(self._accepted, sock=listening, ssl=tls, ssl_handshake_timeout=handshake)
+            )
             self.addresses.append(listening.getsockname()[:2])
 
     def close(self) -> None:
@@ -247,6 +250,22 @@ class WebDoor:
                 if not self._is_trusted(address):
                     break
         return address
+
+    @web.middleware
+    async def _await_body(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
+        """A body has ``limits.connect_seconds`` too, else one that drips keeps its connection for ever: aiohttp has
+        no time limit for it. It is kept for the handler's own ``request.read()``."""
+        if request.body_exists:
+            try:
+                async with asyncio.timeout(self._limits.connect_seconds):
+                    await request.read()
+            except web.HTTPRequestEntityTooLarge:
+                raise Refusal("too_large", "the body is too large", status=413) from None
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionAbortedError("the body did not come in time") from None
+        return await handler(request)
 
     @web.middleware
     async def _establish_caller(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:

@@ -47,7 +47,7 @@ class AccountRoutes:
         user_id = request[CALLER].identity.user_id
         if user_id is not None:
             return answer(_session_answer(await self._accounts.issue_token(user_id)))
-        if not request.can_read_body:
+        if not request.body_exists:
             raise _unauthorized()
         body = await read_body(request, VisitorBody)
         return answer(_session_answer(await self._accounts.add_visitor(name=body.name, email=body.email)))
