@@ -366,16 +366,13 @@ class Ledger:
         execute = db.conn.execute
         effects = self._swept(execute, now)
         _require_active(execute, order.sender, order.user_id)
-        holds = [
-            hold
-            for hold in holds_of_seats(execute, order.showing_id, order.seat_ids)
-            if rules.is_released_by(hold, order)
-        ]
-        freed = {hold.seat_id for hold in holds}
+        found = {hold.seat_id: hold for hold in holds_of_seats(execute, order.showing_id, order.seat_ids)}
+        asked = [found[seat_id] for seat_id in order.seat_ids if seat_id in found]
+        holds = [hold for hold in asked if rules.is_released_by(hold, order)]
         notice = Notice(
             inboxes=_different(order.user_id, order.sender.user_id),
             showing_id=order.showing_id,
-            seat_ids=tuple(seat_id for seat_id in order.seat_ids if seat_id in freed),
+            seat_ids=tuple(hold.seat_id for hold in holds),
             status="released",
             message="Released.",
             booking_id=order.booking_id,

@@ -1,0 +1,67 @@
+"""What the tests share: boxes and clients that are put away when a test has ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boxes import SAMPLE_PLUGINS, start_box
+from raw_mqtt import RawClient
+
+from broker.host import Host
+
+StartBox = Callable[..., Awaitable[Host]]
+OpenClient = Callable[..., Awaitable[RawClient]]
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[StartBox]:
+    """``await box(limits={…})`` starts a box with the sample plugins; the sections are those of the settings."""
+    started: list[Host] = []
+
+    async def start(**overrides: Any) -> Host:
+        overrides.setdefault("plugins", SAMPLE_PLUGINS)
+        host = await start_box(tmp_path, **overrides)
+        started.append(host)
+        return host
+
+    yield start
+    for host in started:
+        await host.stop()
+
+
+@pytest.fixture
+async def cinema(tmp_path: Path) -> AsyncIterator[StartBox]:
+    """``await cinema(limits={…})`` starts a box as default.toml has it, with the cinema's own plugins."""
+    started: list[Host] = []
+
+    async def start(**overrides: Any) -> Host:
+        host = await start_box(tmp_path, **overrides)
+        started.append(host)
+        return host
+
+    yield start
+    for host in started:
+        await host.stop()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[OpenClient]:
+    """``await client(host, "web")`` opens a raw client at a door; it is closed when the test has ended."""
+    opened: list[RawClient] = []
+
+    async def open_client(host: Host, door: str = "tcp", **options: Any) -> RawClient:
+        opened.append(await RawClient.open(host, door, **options))
+        return opened[-1]
+
+    yield open_client
+    for raw in opened:
+        await raw.close()
+
+
+@pytest.fixture(params=["tcp", "web"])
+def door(request: pytest.FixtureRequest) -> str:
+    """Each door in turn."""
+    return str(request.param)
