@@ -1,37 +1,16 @@
-"""Who is connected: counted when they arrive, known by name once the gate has let them in."""
+"""Who is connected: known by client id and user once the gate has let them in."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections import Counter
 from collections.abc import Iterable
 
 from broker.connection import Connection, End
-
-KEPT_FOR_SIGNED_IN = 5
-"""One in so many places is kept for users who sign in."""
-
-
-def network_of(address: str) -> str:
-    """What counts as one address: an IPv4 address, or an IPv6 /64, which one subscriber has for himself."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 class Clients:
     """The living connections. ``arrived`` and ``left`` frame every one, ``entered`` those that the gate let in."""
 
-    def __init__(self, max_connections: int, max_per_address: int) -> None:
-        self._max_connections = max_connections
-        self._max_per_address = max_per_address
-        self._places: Counter[str] = Counter()
+    def __init__(self) -> None:
         self._open: set[Connection] = set()
         self._revoked_meanwhile: dict[Connection, set[str]] = {}
         self._by_client_id: dict[str, Connection] = {}
@@ -40,26 +19,13 @@ class Clients:
     def __len__(self) -> int:
         return len(self._open)
 
-    def has_place(self, address: str) -> bool:
-        """Whether one more connection may come from there."""
-        return len(self._open) < self._max_connections and (self._places[network_of(address)] < self._max_per_address)
-
-    @property
-    def has_place_for_guests(self) -> bool:
-        return len(self._open) <= self._max_connections - self._max_connections // KEPT_FOR_SIGNED_IN
-
     def arrived(self, connection: Connection) -> None:
         self._open.add(connection)
         self._revoked_meanwhile[connection] = set()
-        self._places[network_of(connection.wire.address)] += 1
 
     def left(self, connection: Connection) -> None:
         self._open.discard(connection)
         self._revoked_meanwhile.pop(connection, None)
-        network = network_of(connection.wire.address)
-        self._places[network] -= 1
-        if self._places[network] <= 0:
-            del self._places[network]
 
     async def enter(self, connection: Connection) -> None:
         """Let a client in under its client id. One that has it already ends first, whole (MQTT-3.1.4-2)."""

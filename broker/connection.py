@@ -15,9 +15,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from broker import packets
+from broker.addresses import network_of
 from broker.packets import Framer, MalformedPacketError, PacketType, Publish
 from broker.plugin import Action, Command, Identity, Present
-from broker.subscriptions import MAX_FILTER_CHARACTERS
+from broker.subscriptions import is_bounded
 
 if TYPE_CHECKING:
     from config.settings import LimitsSettings
@@ -32,6 +33,12 @@ MAX_UNACKNOWLEDGED = 4096
 
 MAX_VERDICTS = 256
 """Verdicts of the policy that one connection remembers, for each of publishing and receiving."""
+
+PACKETS_PER_TURN = 64
+"""Packets of one connection that are handled before others have their turn."""
+
+NOTHING = b""
+"""What is sent for a message at QoS 0 in the place of an acknowledgement."""
 
 GOODBYE_SECONDS = 5.0
 """How long a DISCONNECT waits for the outcomes of commands sent before it, so that they are still acknowledged."""
@@ -170,6 +177,7 @@ class Connection:
         "identity",
         "joining",
         "must_deliver_bytes",
+        "network",
         "pending",
         "presented",
         "progress",
@@ -185,6 +193,7 @@ class Connection:
 
     def __init__(self, wire: Wire, switchboard: Switchboard) -> None:
         self.wire = wire
+        self.network = network_of(wire.address)
         self.switchboard = switchboard
         self.framer = Framer(switchboard.limits.max_packet_bytes)
         self._unread: list[tuple[int, bytes]] = []
@@ -304,7 +313,9 @@ class Connection:
     async def receive(self, handover: Handover) -> End:
         """Read and answer until the end; returns how it came. Raises MalformedPacketError."""
         while True:
-            for first, body in self._unread:
+            for number, (first, body) in enumerate(self._unread, 1):
+                if number % PACKETS_PER_TURN == 0:
+                    await asyncio.sleep(0)
                 if self.ended is not None:
                     return self.ended
                 kind = first >> 4
@@ -334,7 +345,10 @@ class Connection:
                     raise MalformedPacketError("MQTT-3.1.0-2: a second CONNECT")
                 if len(self._acknowledgements) >= MAX_WAITING_COMMANDS:
                     await self._room()
-            self._unread = []
+            if self._unread:
+                # Heard is a whole packet, not a byte of one. The time that answering it took is not silence.
+                self._last_heard = asyncio.get_running_loop().time()
+                self._unread = []
             self.framer.check()
             data = await self._read()
             if self.ended is not None:
@@ -346,9 +360,7 @@ class Connection:
     async def _read(self) -> bytes:
         """The next bytes; ``b""`` at once when the connection is ended from outside: a peer that does not take what
         waits for it would otherwise keep the transport, and with it this task, for as long as it likes."""
-        loop = asyncio.get_running_loop()
         self._reading = asyncio.current_task()
-        self._last_heard = loop.time()
         try:
             return await self.wire.read()
         except asyncio.CancelledError:
@@ -371,7 +383,7 @@ class Connection:
         elif publish.qos == 1:
             done = self._in_order(packets.puback(publish.packet_id))
         else:
-            done = _acknowledged_by_silence
+            done = self._in_order(NOTHING)  # not acknowledged, but counted among the commands that wait
         topic, switchboard = publish.topic, self.switchboard
         if not self.may_publish(topic):
             if self.identity.is_guest:
@@ -380,7 +392,7 @@ class Connection:
             switchboard.forbidden(self.identity, topic)
             done()
         elif (handler := switchboard.commands.get(topic)) is not None:
-            handler(Command(topic, publish.payload, self.identity, self.wire.address, done))
+            handler(Command(topic, publish.payload, self.identity, self.network, done))
         else:
             await handover.publish(publish)
             done()
@@ -394,7 +406,9 @@ class Connection:
         """Send what may leave: acknowledgements leave in the order of what they acknowledge."""
         waiting = self._acknowledgements
         while waiting and waiting[0].done:
-            self.send(waiting.popleft().packet)
+            packet = waiting.popleft().packet
+            if packet:
+                self.send(packet)
         if len(waiting) < MAX_WAITING_COMMANDS:
             self._wake()
 
@@ -481,7 +495,7 @@ class Connection:
         return self._verdict(self._may_receive, Action.RECEIVE, topic)
 
     def may_publish(self, topic: str) -> bool:
-        return self._verdict(self._may_publish, Action.PUBLISH, topic)
+        return is_bounded(topic) and self._verdict(self._may_publish, Action.PUBLISH, topic)
 
     def _verdict(self, remembered: dict[str, bool], action: Action, topic: str) -> bool:
         verdict = remembered.get(topic)
@@ -489,10 +503,5 @@ class Connection:
             verdict = self.switchboard.allows(self, action, topic)
             if len(remembered) >= MAX_VERDICTS:
                 remembered.clear()
-            if len(topic) <= MAX_FILTER_CHARACTERS:
-                remembered[topic] = verdict
+            remembered[topic] = verdict
         return verdict
-
-
-def _acknowledged_by_silence() -> None:
-    """QoS 0 is not acknowledged."""

@@ -13,6 +13,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,9 @@ Done = Callable[[T | None, BaseException | None], None]
 
 BATCH = 256
 BUSY_TIMEOUT_SECONDS = 5.0
+LOCK_LOOK_SECONDS = 0.1
+"""How often the writer that waits for a lock looks whether it should stop waiting."""
+
 FOREIGN_CHANGE_POLL_SECONDS = 1.0
 
 
@@ -88,6 +92,7 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._foreign_change: Callable[[], None] | None = None
         self._data_version = 0
+        self._is_in_a_hurry = threading.Event()
         self.writable = True
         """Whether the last transaction could be committed."""
 
@@ -110,6 +115,8 @@ class Database:
         except DatabaseError as error:
             self._close_connections()
             raise DatabaseError(f"{self.path}: {error}") from None
+        look = min(LOCK_LOOK_SECONDS, self._busy_timeout_seconds)
+        self._db.conn.execute(f"PRAGMA busy_timeout = {round(1000 * look)}")
         self._loop = asyncio.get_running_loop()
         self._foreign_change = foreign_change
         self._data_version = self._current_data_version()
@@ -145,6 +152,10 @@ class Database:
             return await asyncio.get_running_loop().run_in_executor(self._reader, self._run_read, job)
         except sqlite3.Error as error:
             raise StorageUnavailableError(describe(error)) from error
+
+    def hurry(self) -> None:
+        """Wait no longer for another program's lock, because the box stops: what cannot be written now is refused."""
+        self._is_in_a_hurry.set()
 
     async def close(self) -> None:
         """Finish every queued job, then close. Nothing may be submitted afterwards."""
@@ -198,7 +209,7 @@ class Database:
         db, execute = self._db, self._db.conn.execute
         results: list[tuple[Any, BaseException | None]] = []
         try:
-            execute("BEGIN IMMEDIATE")
+            self._take_the_lock()
             for job, _ in batch:
                 execute("SAVEPOINT job")
                 try:
@@ -220,6 +231,19 @@ class Database:
             return [(None, StorageUnavailableError(describe(error)))] * len(batch)
         self.writable = True
         return results
+
+    def _take_the_lock(self) -> None:
+        """Begin the transaction; another program may have the lock for as long as the busy timeout."""
+        assert self._db is not None
+        latest = time.monotonic() + self._busy_timeout_seconds
+        while True:
+            try:
+                self._db.conn.execute("BEGIN IMMEDIATE")  # which itself waits for LOCK_LOOK_SECONDS
+                return
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or self._is_in_a_hurry.is_set() or time.monotonic() >= latest:
+                    raise
 
     def _tell(self, batch: list[tuple[Job[Any], Done[Any]]], results: list[tuple[Any, BaseException | None]]) -> None:
         assert self._loop is not None

@@ -33,6 +33,9 @@ TOPICS_PER_TURN = 8
 PRESENT_AGAIN_SECONDS = 1.0
 """A filter's present comes at most this often to one connection (protocol.md)."""
 
+MAX_PRESENTED = 256
+"""Filters whose last present one connection remembers."""
+
 SHARED_PRESENTS = 1024
 """Encoded presents kept for others who ask for the same."""
 
@@ -123,10 +126,16 @@ class Fanout:
                 connection.presented[topic_filter] = due
                 self._loop.call_at(due, self._present_again, connection, topic_filter)
             return
-        if len(connection.presented) > 64:
-            connection.presented = {f: at for f, at in connection.presented.items() if at > now - 1.0}
-        connection.presented[topic_filter] = now
+        self._note_presented(connection, topic_filter, now)
         self._begin(connection, topic_filter)
+
+    @staticmethod
+    def _note_presented(connection: Connection, topic_filter: str, now: float) -> None:
+        presented = connection.presented
+        presented.pop(topic_filter, None)  # so that the order is that of time
+        while presented and (len(presented) >= MAX_PRESENTED or next(iter(presented.values())) <= now - 1.0):
+            del presented[next(iter(presented))]
+        presented[topic_filter] = now
 
     def _present_again(self, connection: Connection, topic_filter: str) -> None:
         if connection.ended is None and topic_filter in connection.subscriptions:
@@ -280,7 +289,10 @@ class Fanout:
                 return
             topic = next(iter(connection.pending))
             present = connection.pending.pop(topic)
-            self._write_present(connection, topic, present)
+            try:
+                self._write_present(connection, topic, present)
+            except Exception:  # a plugin's fault with one topic is not the others'
+                logger.exception("The present of a topic could not be given")
         self._loop.call_soon(self._continue, connection)
 
     def _write_present(self, connection: Connection, topic: str, present: Present) -> None:

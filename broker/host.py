@@ -19,13 +19,14 @@ from broker.clients import Clients
 from broker.connection import Connection, End, Outbox, Wire
 from broker.database import Database, DatabaseError
 from broker.doors.bodies import answer
-from broker.doors.listening import ListenError, listen
+from broker.doors.sockets import ListenError, listen
 from broker.doors.tcp import TcpDoor
 from broker.doors.web import WebDoor
 from broker.fanout import Fanout, RetainedPresent
 from broker.gate import ConnackCode, Gate, Refused
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import MalformedPacketError, ProtocolLevelError, connack
+from broker.places import Places, open_files_for
 from broker.plugin import (
     IDENTITY_ATTRIBUTE,
     Action,
@@ -76,7 +77,8 @@ class Host:
         self.now = now
         self.database = Database(settings.database.path)
         self.commands: dict[str, Callable[[Command], None]] = {}
-        self.clients = Clients(settings.limits.max_connections, settings.limits.max_connections_per_address)
+        self.clients = Clients()
+        self.places: Places
         self.outbox: Outbox
         self.broker: HardenedBroker
         self.fanout: Fanout
@@ -114,6 +116,7 @@ class Host:
 
     async def stop(self) -> None:
         """Take no new work, finish and answer what is in flight, close."""
+        self.database.hurry()
         await self._stopping.aclose()
 
     async def serve_until(self, stop: asyncio.Event) -> None:
@@ -142,6 +145,7 @@ class Host:
         stack.push_async_callback(self.database.close)
 
         loop = asyncio.get_running_loop()
+        self.places = Places(open_files_for(self.limits.max_connections), self.limits.max_connections_per_address)
         self.outbox = Outbox(loop)
         self.broker = HardenedBroker(self.settings.plugins, self.limits)
         if not self.broker.auth_plugins or not self.broker.topic_plugins:
@@ -174,12 +178,12 @@ class Host:
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         listeners = self.settings.listeners
-        self.tcp = TcpDoor(self.serve, self.clients.has_place, self.limits.connect_seconds)
+        self.tcp = TcpDoor(self.serve, self.places, self.limits.connect_seconds)
         self.web = WebDoor(
             listeners.web,
             self.limits,
             serve=self.serve,
-            has_place=self.clients.has_place,
+            places=self.places,
             identify=self.identify,
             routes=[web.get("/healthz", self._health), *(r for p in self._plugins for r in p.routes())],
         )
@@ -238,7 +242,7 @@ class Host:
             return
         try:
             await self.gate.admit(connection, connect)
-            if connection.user is None and not self.clients.has_place_for_guests:
+            if connection.user is None and not self.places.has_one_for_guests:
                 raise Refused(None, "the last places are kept for users who sign in")
         except Refused as refused:
             logger.info("A client from %s is refused: %s", connection.wire.address, refused)

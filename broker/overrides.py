@@ -271,7 +271,7 @@ class HardenedBroker(Broker):
         fan-out's index. The present is still to be given. Returns the SUBACK byte."""
         topic_filter, qos = subscription
         connection = self._by_session.get(id(session))
-        if connection is None or not is_topic_filter(topic_filter) or not is_bounded(topic_filter):
+        if connection is None or not is_bounded(topic_filter) or not is_topic_filter(topic_filter):
             return SUBSCRIPTION_REFUSED
         known = topic_filter in connection.subscriptions
         if not known and len(connection.subscriptions) >= self._limits.subscriptions:

@@ -73,7 +73,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes an HTTP call, and from where. ``token`` is the bearer token that was used, if one was."""
+    """Who makes an HTTP call, and from where: an IPv4 address or an IPv6 /64. ``token`` is the bearer token that was
+    used, if one was."""
 
     identity: Identity
     address: str
@@ -88,9 +89,9 @@ CALLER = web.RequestKey("caller", Caller)
 class Command:
     """A PUBLISH to a command topic, taken from the door with the identity that the gate established.
 
-    ``address`` is the client's network address. The handler calls ``acknowledge()`` exactly once: when the command's
-    outcome is on disk, or when it was refused and changed nothing. The connection's acknowledgements leave in the
-    order of its commands. Acknowledging after the client has gone does nothing.
+    ``address`` is where the client is: an IPv4 address or an IPv6 /64. The handler calls ``acknowledge()`` exactly
+    once: when the command's outcome is on disk, or when it was refused and changed nothing. The connection's
+    acknowledgements leave in the order of its commands. Acknowledging after the client has gone does nothing.
     """
 
     topic: str

@@ -27,7 +27,7 @@ class _Level(Generic[S]):
 
 
 def is_bounded(topic_filter: str) -> bool:
-    """Whether a filter is short and shallow enough to be kept."""
+    """Whether a filter is short and shallow enough to be kept, or a topic to be looked for."""
     return len(topic_filter) <= MAX_FILTER_CHARACTERS and topic_filter.count("/") < MAX_LEVELS
 
 

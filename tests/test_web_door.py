@@ -19,6 +19,7 @@ from conftest import OpenClient, StartBox
 from raw_mqtt import RawClient, TcpTransport, WebSocketTransport, connect
 from sample_plugins import user_id
 
+from broker.addresses import network_of
 from broker.host import Host
 
 Call = Callable[..., Awaitable[tuple[int, Any, "aiohttp.typedefs.LooseHeaders"]]]
@@ -218,7 +219,7 @@ async def test_x_forwarded_for_is_believed_from_nobody_by_default(box: StartBox,
         ("198.51.100.7", "198.51.100.7"),
         ("203.0.113.9, 198.51.100.7", "198.51.100.7"),  # what the client claimed stands to the left
         ("198.51.100.7, 127.0.0.1", "198.51.100.7"),
-        ("2001:db8::7", "2001:db8::7"),
+        ("2001:db8::7", "2001:db8::/64"),  # one subscriber has a whole /64
         ("nonsense", "127.0.0.1"),
         ("198.51.100.7, nonsense", "127.0.0.1"),
         ("", "127.0.0.1"),
@@ -383,8 +384,6 @@ async def test_a_tls_handshake_that_does_not_come_is_closed(
 
 
 def test_an_ipv6_subscriber_counts_as_one_address() -> None:
-    from broker.clients import network_of
-
     assert network_of("2001:db8:0:1::1") == network_of("2001:db8:0:1:ffff::2")
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8:0:2::1")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")

@@ -13,7 +13,7 @@ from broker.plugin import Refusal
 
 M = TypeVar("M", bound=BaseModel)
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "lynrie-box"}
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 async def read_body(request: web.Request, model: type[M]) -> M:

@@ -7,7 +7,10 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
+from broker.addresses import network_of
 from broker.connection import Wire
+from broker.doors.sockets import reset
+from broker.places import Places
 
 READ_BYTES = 65536
 CLOSE_SECONDS = 5.0
@@ -36,7 +39,8 @@ class StreamWire:
         return packet
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def buffered(self) -> int:
         return self._transport.get_write_buffer_size()
@@ -44,22 +48,20 @@ class StreamWire:
     def close(self, *, again: bool) -> None:
         if not self._transport.is_closing():
             self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
 
     def abort(self) -> None:
-        self._transport.abort()
+        reset(self._transport)
 
 
 class TcpDoor:
-    """``serve`` runs one connection to its end; ``has_place`` asks whether an address may open one more;
+    """``serve`` runs one connection to its end; ``places`` counts the connections;
     ``connect_seconds`` limit the TLS handshake."""
 
-    def __init__(
-        self, serve: Callable[[Wire], Awaitable[None]], has_place: Callable[[str], bool], connect_seconds: float
-    ) -> None:
+    def __init__(self, serve: Callable[[Wire], Awaitable[None]], places: Places, connect_seconds: float) -> None:
         self._serve = serve
         self._connect_seconds = connect_seconds
-        self._has_place = has_place
+        self._places = places
         self._servers: list[asyncio.Server] = []
         self.addresses: list[tuple[str, int]] = []
 
@@ -73,10 +75,14 @@ class TcpDoor:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
-        if peer is None or not self._has_place(peer[0]):
-            writer.transport.abort()
+        network = network_of(peer[0]) if peer else ""
+        if not self._places.take(network):
+            reset(writer.transport)
             return
-        await self._serve(StreamWire(reader, writer))
+        try:
+            await self._serve(StreamWire(reader, writer))
+        finally:
+            self._places.free(network)
 
     def close(self) -> None:
         """Let nobody in any more. Who is in stays until its connection ends."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import ipaddress
 import logging
@@ -15,9 +14,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
+from broker.addresses import network_of
 from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
+from broker.doors.guarded import SERVER, GuardedHandler
+from broker.doors.sockets import reset
+from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
 
 if TYPE_CHECKING:
@@ -82,14 +85,14 @@ class WebSocketWire:
         if not self._transport.is_closing():
             self._transport.write(b"\x88\x02" + (1001 if again else 1002).to_bytes(2))
             self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
 
     def abort(self) -> None:
-        self._transport.abort()
+        reset(self._transport)
 
 
 class WebDoor:
-    """``serve`` runs one MQTT connection to its end; ``has_place`` asks whether an address may open one more;
+    """``serve`` runs one MQTT connection to its end; ``places`` counts the connections;
     ``identify`` asks who signs in; ``guest`` is who does not."""
 
     def __init__(
@@ -98,36 +101,32 @@ class WebDoor:
         limits: LimitsSettings,
         *,
         serve: Callable[[Wire], Awaitable[None]],
-        has_place: Callable[[str], bool],
+        places: Places,
         identify: Identify,
         routes: Iterable[web.RouteDef],
     ) -> None:
         self._settings = settings
         self._limits = limits
         self._serve = serve
-        self._has_place = has_place
+        self._places = places
         self._identify = identify
         self._public_hosts = {url.partition("://")[2].lower() for url in settings.public_urls}
         self._public_origins = {url.lower() for url in settings.public_urls}
-        self._silent: dict[object, asyncio.TimerHandle] = {}
         self._servers: list[asyncio.Server] = []
         self.addresses: list[tuple[str, int]] = []
         app = web.Application(
             middlewares=[self._answer_errors, self._check_origin, self._await_body, self._establish_caller],
             client_max_size=limits.max_packet_bytes,
         )
-        app.router.add_get("/mqtt", self._websocket, allow_head=False)
-        taken = {(route.method, route.path) for route in routes}
-        if ("GET", "/") not in taken:
-            app.router.add_get("/", self._websocket, allow_head=False)
-        app.router.add_routes(list(routes))
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=limits.connect_seconds,
-            shutdown_timeout=1.0,
-        )
+        app.on_response_prepare.append(_name_server)
+        own = [web.get("/mqtt", self._websocket, allow_head=False)]
+        wanted = list(routes)
+        if not any((route.method, route.path) == ("GET", "/") for route in wanted):
+            own.append(web.get("/", self._websocket, allow_head=False))
+        for route in (*own, *wanted):
+            options = {"expect_handler": _expect, **route.kwargs}
+            app.add_routes([web.RouteDef(route.method, route.path, route.handler, options)])
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
@@ -147,30 +146,13 @@ class WebDoor:
     async def closed(self) -> None:
         """End what is left of HTTP."""
         await self._runner.cleanup()
-        for timer in self._silent.values():
-            timer.cancel()
 
     # Before anybody is let in
 
-    def _accepted(self) -> asyncio.Protocol:
-        # A client has limits.connect_seconds from its first byte to a whole request, or to its CONNECT: aiohttp's own
-        # time limit begins anew with each byte of a header.
+    def _accepted(self) -> GuardedHandler:
         server = self._runner.server
         assert server is not None
-        protocol = server()
-        loop = asyncio.get_running_loop()
-        self._silent[protocol] = loop.call_later(self._limits.connect_seconds, self._too_slow, protocol)
-        return protocol
-
-    def _too_slow(self, protocol: web.RequestHandler) -> None:
-        self._silent.pop(protocol, None)
-        if protocol.transport is not None:
-            protocol.transport.abort()
-
-    def _arrived(self, request: web.Request) -> None:
-        timer = self._silent.pop(request.protocol, None)
-        if timer is not None:
-            timer.cancel()
+        return GuardedHandler(server, self._limits, self._places, self._is_trusted)
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
@@ -200,8 +182,11 @@ class WebDoor:
     async def _check_origin(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
         """A page of another site may not use the visitor's browser against the box, nor a name that was pointed at it
         (DNS rebinding): ``Host`` and ``Origin`` must be the box's own (protocol.md, HTTP)."""
+        connection = _connection(request)
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            self._arrived(request)
+            connection.arrived()
+        if not connection.has_place:
+            raise _full()
         host = request.headers.get("Host", "").lower()
         if not self._is_own_host(host):
             raise Refusal("misdirected_request", "the box is not known by this name", status=421)
@@ -255,6 +240,8 @@ class WebDoor:
     async def _await_body(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
         """A body has ``limits.connect_seconds`` too, else one that drips keeps its connection for ever: aiohttp has
         no time limit for it. It is kept for the handler's own ``request.read()``."""
+        if "Content-Encoding" in request.headers:
+            raise Refusal("unsupported_media_type", "send the body as it is, without a Content-Encoding", status=415)
         if request.body_exists:
             try:
                 async with asyncio.timeout(self._limits.connect_seconds):
@@ -278,11 +265,11 @@ class WebDoor:
                 username, password = _basic(credentials)
             else:
                 password = token = credentials.strip()
-            known = await self._identify(username, password, address)
+            known = await self._identify(username, password, network_of(address))
             if known is None or known.is_guest:
                 raise Refusal("unauthorized", "wrong username, password or token", status=401)
             identity = known
-        request[CALLER] = Caller(identity, address, token)
+        request[CALLER] = Caller(identity, network_of(address), token)
         return await handler(request)
 
     # MQTT
@@ -296,8 +283,19 @@ class WebDoor:
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if "mqtt" not in [protocol.strip() for protocol in offered.split(",")]:
             raise Refusal("bad_request", "MQTT-6.0.0-3: offer the WebSocket subprotocol mqtt")
-        if not self._has_place(address):
-            raise Refusal("unavailable", "too many connections; come back in a moment", status=503)
+        connection = _connection(request)
+        # Of a trusted proxy's connections each is counted for the address that it stands for.
+        share = network_of(address) if self._is_trusted(request.remote) else None
+        if not self._places.take_share(share):
+            raise _full()
+        try:
+            return await self._serve_websocket(request, connection, address)
+        finally:
+            self._places.free_share(share)
+
+    async def _serve_websocket(
+        self, request: web.Request, connection: GuardedHandler, address: str
+    ) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(
             protocols=("mqtt",),
             compress=False,
@@ -305,14 +303,36 @@ class WebDoor:
             timeout=CLOSE_SECONDS,
         )
         await websocket.prepare(request)
-        await self._serve(WebSocketWire(request, websocket, address, lambda: self._arrived(request)))
+        connection.is_mqtt_from_now_on()
+        await self._serve(WebSocketWire(request, websocket, address, connection.arrived))
         return websocket
+
+
+def _connection(request: web.Request) -> GuardedHandler:
+    assert isinstance(request.protocol, GuardedHandler)
+    return request.protocol
+
+
+def _full() -> Refusal:
+    return Refusal("unavailable", "too many connections; come back in a moment", status=503)
+
+
+async def _name_server(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """``Expect: 100-continue`` is granted; aiohttp would repeat any other in its answer."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return answer({"code": "expectation_failed", "message": "only 100-continue can be expected"}, 417)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 def _basic(credentials: str) -> tuple[str, str]:
     try:
         username, separator, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not UTF-8
         separator = ""
     if not separator:
         raise Refusal("unauthorized", "the Authorization header is not HTTP Basic", status=401)

@@ -18,7 +18,7 @@ FailureCode = Literal["unknown_showing", "unknown_seat", "seats_unavailable", "t
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who commands, and from which network address."""
+    """Who commands, and from which address: an IPv4 address or an IPv6 /64."""
 
     user_id: str
     role: str

@@ -246,6 +246,21 @@ async def test_a_hold_is_for_its_user_and_in_everybody_elses_way(box: Premises, 
     assert (await alice.book(box.seats[:2]))["status"] == "confirmed"
 
 
+@pytest.mark.parametrize("clerk", ["kiosk", "manager"])
+async def test_what_a_customer_holds_the_house_cannot_book_extend_or_release_for_them(
+    box: Premises, join: Join, clerk: str
+) -> None:
+    alice, other = await at_watch(join, box, "alice", clerk)
+    await alice.hold(box.seats[:1])
+    if clerk == "manager":  # who otherwise hears what alice is told, too
+        await other.client.unsubscribe(["users/+/holds", "booking/confirm/+"])
+        await other.watch(f"users/{other.user_id}/holds", "booking/confirm/+")
+    assert (await other.book(box.seats[:1], user_id=alice.user_id))["code"] == "seats_unavailable"
+    assert (await other.hold(box.seats[:1], user_id=alice.user_id))["code"] == "seats_unavailable"
+    assert (await other.release(box.seats[:1], user_id=alice.user_id))["seat_ids"] == []
+    assert (await alice.book(box.seats[:1]))["status"] == "confirmed"
+
+
 async def test_a_hold_that_names_a_booking_is_for_that_booking_alone(box: Premises, join: Join) -> None:
     (alice,) = await at_watch(join, box, "alice")
     booking_id = new_id()

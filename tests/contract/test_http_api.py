@@ -499,6 +499,23 @@ async def test_forwarded_addresses_are_believed_from_trusted_proxies_alone(
         await box.close()
 
 
+async def test_an_address_is_an_ipv4_address_or_an_ipv6_64(open_house: OpenHouse, http: Http) -> None:
+    box = await open_house(web={"trusted_proxies": ["127.0.0.1"]}, booking={"max_held_per_address": 2})
+    call, statuses = http(box), []
+    for place, (who, address) in enumerate(
+        [
+            ("alice", "2001:db8:0:1::1"),
+            ("bob", "2001:db8:0:1:ffff::2"),  # the same subscriber's network
+            ("bob", "2001:db8:0:2::1"),
+            ("carol", "198.51.100.1"),
+            ("dave", "::ffff:198.51.100.1"),
+        ]
+    ):
+        hold = {"showing_id": SHOWING, "seat_ids": list(box.seats[2 * place : 2 * place + 2]), "timestamp": "t"}
+        statuses.append((await call("POST", "/api/holds", hold, who=who, headers={"X-Forwarded-For": address})).status)
+    assert statuses == [200, 409, 200, 200, 409]
+
+
 async def test_many_who_book_one_seat_by_http_get_it_once(box: Premises, http: Http) -> None:
     call = http(box)
     people = ["alice", "bob", "carol", "dave", "vera", "kiosk", "manager"]

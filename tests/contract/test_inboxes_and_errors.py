@@ -57,6 +57,37 @@ async def test_no_repeated_or_malformed_seat_ids_are_invalid_request(
     assert "seat_ids" not in told.body
 
 
+async def test_the_validated_ids_of_a_refused_request_come_back(box: Premises, join: Join) -> None:
+    kiosk, manager = await join(box, "kiosk"), await join(box, "manager")
+    await kiosk.watch()
+    await manager.watch("users/+/errors")
+    ids = {"showing_id": SHOWING, "seat_ids": [box.seats[0]], "booking_id": new_id(), "user_id": ABSENT}
+    for topic in ("booking/request", "seats/hold", "seats/release"):
+        await kiosk.request(topic, **ids)
+        told = await kiosk.answer()
+        assert told["code"] == "unknown_user"
+        assert {name: told.get(name) for name in ids} == ids
+    await manager.hear("users/+/errors", 3)
+    manager.forget()
+    await manager.send("showing/request", {"action": "update", "showing": {"showing_id": SHOWING, "title": 7}})
+    told = await manager.answer()
+    assert (told["code"], told["showing_id"]) == ("invalid_request", SHOWING)
+
+
+@pytest.mark.parametrize("topic", COMMANDS)
+@pytest.mark.parametrize("timestamp", ["missing", None, True, [], {}, "x" * 65, "a\nb"], ids=str)
+async def test_a_timestamp_that_is_missing_or_of_another_shape_is_invalid_request(
+    box: Premises, join: Join, topic: str, timestamp: object
+) -> None:
+    alice = await join(box, "alice")
+    await alice.watch()
+    fields = {"showing_id": SHOWING, "seat_ids": [box.seats[0]], "booking_id": new_id()}
+    await alice.send(topic, fields if timestamp == "missing" else fields | {"timestamp": timestamp})
+    told = await alice.answer()
+    assert (told["code"], told["booking_id"]) == ("invalid_request", fields["booking_id"])
+    assert "timestamp" in told["message"]
+
+
 @pytest.mark.parametrize("field", ["showing_id", "booking_id", "user_id"])
 @pytest.mark.parametrize("value", ["x", SEAT.upper(), "{" + SEAT + "}", 7, [SEAT]], ids=str)
 async def test_a_malformed_id_is_invalid_request_and_left_out_of_the_answer(

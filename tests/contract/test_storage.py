@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from conftest import OpenClient
-from raw_mqtt import CONNACK, PUBACK, PUBLISH, PUBREC, connect, publish
+from raw_mqtt import CONNACK, PUBACK, PUBLISH, PUBREC, RawClient, TcpTransport, connect, publish
 
 from contract.conftest import Join, OpenHouse
-from contract.house import SHOWING, Premises, new_id
+from contract.house import SHOWING, House, Premises, new_id
 from contract.people import Caller
+from contract.process import BoxProcess
 
 Http = Callable[[Premises], Caller]
 
@@ -153,3 +155,32 @@ async def test_a_hold_that_runs_out_meanwhile_ends_when_it_can_be_written(box: P
         ("available", 2),
         ("booked", 3),
     ]
+
+
+async def test_sigterm_meanwhile_ends_with_status_0_within_five_seconds_and_refuses_what_waits(
+    house: House, tmp_path: Path
+) -> None:
+    path = tmp_path / "box.db"
+    shutil.copyfile(house.path, path)
+    process = await BoxProcess.start(path)
+    try:
+        alice = RawClient(await TcpTransport.open(process.tcp))
+        await alice.send(connect(*house.credentials("alice")))
+        await alice.next(CONNACK)
+        await alice.subscribe("users/+/errors", qos=1)
+        request = {"showing_id": SHOWING, "seat_ids": [house.seats[0]], "booking_id": new_id(), "timestamp": "t"}
+        async with locked(path):
+            await alice.send(
+                publish("showing/request", b"{}", qos=1, packet_id=1),  # forbidden: told before it is acknowledged
+                publish("booking/request", json.dumps(request).encode(), qos=1, packet_id=2),
+            )
+            assert (await alice.next(PUBLISH)).topic.endswith("/errors")
+            assert (await alice.next(PUBACK)).packet_id == 1
+            assert await process.stop() == 0
+        told, acknowledged = await alice.read_to_end()
+        assert json.loads(told.payload)["code"] == "storage_unavailable"
+        assert (acknowledged.kind, acknowledged.packet_id) == (PUBACK, 2)
+        assert "Traceback" not in process.said
+        await alice.close()
+    finally:
+        await process.put_away()

@@ -1,10 +1,12 @@
-"""Listening sockets as every door needs them."""
+"""Sockets as every door needs them: listening, and dropped."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+import struct
 from collections.abc import Sequence
 
 from config.settings import Bind
@@ -70,3 +72,13 @@ def _describe(error: OSError, setting: str) -> str:
     if error.errno == errno.EACCES:
         return "this port needs more rights than the box has; ports from 1024 on do not"
     return os.strerror(error.errno or 0)
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Drop a connection and everything that waits to be sent, in the kernel too: else what a stuck client has not read
+    stays there for minutes after the connection is gone."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() == -1:
+        return  # it is gone already
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

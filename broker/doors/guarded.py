@@ -1,0 +1,149 @@
+"""aiohttp's side of one connection, held to the box's limits from the moment it is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from broker.addresses import network_of
+from broker.doors.bodies import answer
+from broker.doors.sockets import reset
+from broker.places import Places
+
+if TYPE_CHECKING:
+    from config.settings import LimitsSettings
+
+logger = logging.getLogger(__name__)
+
+REFUSALS_AT_ONCE = 64
+"""Connections beyond the limits that are kept long enough to be told so; the next ones are dropped."""
+
+
+class GuardedHandler(web.RequestHandler):
+    """Counts the connection, gives it ``limits.connect_seconds`` to say what it wants, drops it when it does not read
+    its answer for ``limits.stuck_seconds``, and answers what is not HTTP without repeating it.
+
+    ``stands_for_many`` tells whether an address is a trusted proxy's, which is not counted as one client.
+    """
+
+    refused_now = 0
+
+    def __init__(
+        self,
+        server: web.Server,
+        limits: LimitsSettings,
+        places: Places,
+        stands_for_many: Callable[[str], bool],
+    ) -> None:
+        self._loop_of_door = asyncio.get_running_loop()
+        super().__init__(
+            server,
+            loop=self._loop_of_door,
+            keepalive_timeout=limits.connect_seconds,
+            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp is told to keep none
+            auto_decompress=False,  # a small body could otherwise become a very large one
+        )
+        self._limits = limits
+        self._places = places
+        self._stands_for_many = stands_for_many
+        self._network: str | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._is_mqtt = False
+        self.has_place = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if peer else ""
+        self._network = None if self._stands_for_many(address) else network_of(address)
+        self.has_place = self._places.take(self._network)
+        if not self.has_place:
+            GuardedHandler.refused_now += 1
+            if GuardedHandler.refused_now > REFUSALS_AT_ONCE:
+                reset(transport)
+                return
+        transport.set_write_buffer_limits(high=0)  # whatever waits is watched
+        self._deadline = self._loop_of_door.call_later(self._limits.connect_seconds, self._drop)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.arrived()
+        self._stop_watching()
+        if self.has_place:
+            self._places.free(self._network)
+        else:
+            GuardedHandler.refused_now -= 1
+
+    def arrived(self) -> None:
+        """A whole request, or the CONNECT of an MQTT client, is there."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def is_mqtt_from_now_on(self) -> None:
+        """The fan-out watches over what waits for this client."""
+        self._is_mqtt = True
+        self._stop_watching()
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self._is_mqtt and self._watch is None:
+            self._watch_over(self._waiting_bytes())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
+    def _watch_over(self, waiting: int) -> None:
+        self._watch = self._loop_of_door.call_later(self._limits.stuck_seconds, self._look, waiting)
+
+    def _look(self, waited: int) -> None:
+        waiting = self._waiting_bytes()
+        if waiting >= waited:
+            self._drop()
+        else:
+            self._watch_over(waiting)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _waiting_bytes(self) -> int:
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def _drop(self) -> None:
+        if self.transport is not None:
+            reset(self.transport)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is not HTTP, and what failed beyond our own answers to errors."""
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.error("A request from %s failed", request.remote, exc_info=exc)
+        else:
+            logger.info("A request from %s is not HTTP: %s", request.remote, type(exc).__name__)
+        if request.writer is not None and request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already, so this one cannot be given")
+        response = answer({"code": "bad_request", "message": HTTPStatus(status).phrase}, status)
+        response.headers["Server"] = SERVER
+        response.force_close()
+        return response
+
+
+SERVER = "lynrie-box"
+"""The ``Server`` header of every answer: no versions."""

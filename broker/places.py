@@ -1,0 +1,75 @@
+"""How many connections there may be: in all, and from one address."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from collections import Counter
+
+logger = logging.getLogger(__name__)
+
+KEPT_FOR_SIGNED_IN = 5
+"""One in so many places is kept for users who sign in."""
+
+
+FILES_BESIDE_CONNECTIONS = 128
+"""Descriptors kept for the database, the listening sockets and what else a process opens."""
+
+
+def open_files_for(connections: int) -> int:
+    """Raise the process's limit of open files as far as it may go; returns how many connections it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or hard - FILES_BESIDE_CONNECTIONS >= connections:
+        return connections
+    logger.warning("The system allows %d open files, so at most %d connections", hard, hard - FILES_BESIDE_CONNECTIONS)
+    return max(1, hard - FILES_BESIDE_CONNECTIONS)
+
+
+class Places:
+    """How many connections there may be, in all and from one address, on all doors together.
+
+    A connection is counted from the moment it is accepted; one from a trusted proxy, which stands for many, in all
+    alone.
+    """
+
+    def __init__(self, max_connections: int, max_per_address: int) -> None:
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._taken = 0
+        self._by_network: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._taken
+
+    def take(self, network: str | None) -> bool:
+        """Take a place, if there is one; :meth:`free` gives it back. ``network`` is as :func:`network_of` says."""
+        if self._taken >= self._max_connections or not self.take_share(network):
+            return False
+        self._taken += 1
+        return True
+
+    def free(self, network: str | None) -> None:
+        self._taken -= 1
+        self.free_share(network)
+
+    def take_share(self, network: str | None) -> bool:
+        """Take one of an address's places for a connection that is counted in all already: through a proxy."""
+        if network is None:
+            return True
+        if self._by_network[network] >= self._max_per_address:
+            return False
+        self._by_network[network] += 1
+        return True
+
+    def free_share(self, network: str | None) -> None:
+        if network is not None:
+            self._by_network[network] -= 1
+            if self._by_network[network] <= 0:
+                del self._by_network[network]
+
+    @property
+    def has_one_for_guests(self) -> bool:
+        """Whether a guest who is in may stay: the last places are for those who sign in."""
+        return self._taken <= self._max_connections - self._max_connections // KEPT_FOR_SIGNED_IN
