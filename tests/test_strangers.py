@@ -1,0 +1,197 @@
+"""What strangers may cost: connections, bodies, answers that are not read, commands that are not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import threading
+
+import pytest
+from boxes import plugin, until
+from conftest import OpenClient, StartBox
+from raw_mqtt import publish
+from sample_plugins import COMMAND, Counter
+
+from broker.connection import MAX_WAITING_COMMANDS
+from broker.host import Host
+from broker.subscriptions import MAX_LEVELS
+
+
+class Caller:
+    """A raw HTTP client."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    @classmethod
+    async def open(cls, host: Host, *, receive_buffer: int | None = None) -> Caller:
+        connected = socket.socket()
+        if receive_buffer is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connected.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connected, ("127.0.0.1", host.web_addresses[0][1]))
+        return cls(connected)
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def read(self, end: bytes = b"") -> bytes:
+        """What comes until ``end`` has come, or until the box closes. Raises what the socket does."""
+        received = b""
+        async with asyncio.timeout(10):
+            while not (end and end in received):
+                data = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
+                if not data:
+                    break
+                received += data
+        return received
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def get(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+# Connections
+
+
+async def test_an_http_connection_takes_a_place_like_any_other(box: StartBox, client: OpenClient) -> None:
+    host = await box(limits={"max_connections_per_address": 2})
+    idle = [await Caller.open(host) for _ in range(2)]
+    for caller in idle:
+        await caller.send(get("/healthz"))
+        assert b"200 OK" in await caller.read(b'"ok"}')
+    device = await client(host, "tcp")
+    assert await device.is_closed()
+    third = await Caller.open(host)
+    await third.send(get("/healthz"))
+    refused = await third.read(b"}")
+    assert b" 503 " in refused
+    assert b'"unavailable"' in refused
+    for caller in (*idle, third):
+        caller.close()
+    await until(lambda: len(host.places) == 0)
+    await (await client(host, "tcp")).connect()
+
+
+async def test_beyond_all_limits_connections_are_dropped_without_a_word(box: StartBox) -> None:
+    host = await box(limits={"max_connections_per_address": 1})
+    callers = [await Caller.open(host) for _ in range(80)]
+    with pytest.raises(ConnectionError):
+        await callers[-1].read()
+    for caller in callers:
+        caller.close()
+    await until(lambda: len(host.places) == 0)
+    last = await Caller.open(host)
+    await last.send(get("/healthz"))
+    assert b"200 OK" in await last.read(b'"ok"}')
+    last.close()
+
+
+async def test_who_does_not_read_an_answer_is_dropped_in_the_kernel_too(box: StartBox) -> None:
+    host = await box(limits={"stuck_seconds": 1})
+    caller = await Caller.open(host, receive_buffer=4096)
+    questions = get("/nowhere") * 500
+
+    async def ask_without_end() -> None:
+        while True:
+            await caller.send(questions)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(ConnectionError):
+            await ask_without_end()
+    assert len(host.places) == 0
+    caller.close()
+
+
+# Bodies and headers
+
+
+async def test_a_compressed_body_is_not_unpacked(box: StartBox) -> None:
+    host = await box()
+    caller = await Caller.open(host)
+    body = gzip.compress(json.dumps({"text": "a" * 1_000_000}).encode())
+    await caller.send(
+        b"POST /api/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body) + body
+    )
+    answer = await caller.read(b"}")
+    assert b" 415 " in answer
+    assert b"Content-Encoding" in answer
+    caller.close()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get("/healthz", "Expect: <script>alert(1)</script>"),
+        get("/healthz", "Authorization: Basic \u00e9<script>"),
+        b"<script> / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n<script>\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: <script>\r\n\r\n",
+    ],
+)
+async def test_a_wrong_request_is_answered_in_json_without_repeating_it(box: StartBox, request_: bytes) -> None:
+    host = await box()
+    caller = await Caller.open(host)
+    await caller.send(request_)
+    head, _, body = (await caller.read(b"}")).partition(b"\r\n\r\n")
+    assert head.split()[1] in (b"400", b"401", b"417")
+    assert set(json.loads(body)) == {"code", "message"}
+    assert b"script" not in head + body
+    assert b"aiohttp" not in head
+    caller.close()
+
+
+# MQTT
+
+
+async def test_commands_at_qos_0_wait_their_turn_like_others(box: StartBox, client: OpenClient) -> None:
+    host = await box()
+    counter = plugin(host, Counter)
+    taken: list[bytes] = []
+    host.commands[COMMAND] = lambda command: (taken.append(command.payload), counter.add(command))[1]
+    may_write = threading.Event()
+    host.database.submit(lambda db: may_write.wait(), lambda result, error: None)
+    device = await (await client(host)).connect("ann")
+    await device.send(b"".join(publish(COMMAND, b"%d" % number) for number in range(1000)))
+    try:
+        await until(lambda: len(taken) >= MAX_WAITING_COMMANDS)
+        other = await (await client(host)).connect("ben")  # the loop is free, and had the time to take more
+        await other.subscribe("news")
+        assert len(taken) == MAX_WAITING_COMMANDS
+    finally:
+        may_write.set()
+    await until(lambda: len(taken) == 1000)
+
+
+async def test_a_topic_too_deep_to_be_meant_is_forbidden(box: StartBox, client: OpenClient) -> None:
+    host = await box()
+    device = await (await client(host)).connect("ann")
+    assert await device.subscribe("/".join("a" * MAX_LEVELS)) == b"\x00"
+    assert await device.subscribe("/".join("a" * (MAX_LEVELS + 1))) == b"\x80"
+    await device.send(publish("/" * 60_000, b"deep", qos=1, packet_id=7))
+    await device.next(4)
+    assert plugin(host, Counter).refused == [("ann", "/" * 60_000)]
+
+
+async def test_a_packet_that_drips_is_silence(box: StartBox, client: OpenClient) -> None:
+    host = await box(limits={"max_keep_alive_seconds": 0.4})
+    device = await (await client(host)).connect("ann")
+    started = publish("news", b"x" * 20_000)
+
+    async def drip() -> None:
+        for position in range(len(started)):
+            await device.send(started[position : position + 1])
+            await asyncio.sleep(0.001)  # the drip itself, not a wait for anything
+
+    dripping = asyncio.create_task(drip())
+    try:
+        assert await device.is_closed()
+    finally:
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
