@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
 import threading
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import pytest
 from aiohttp import encode_basic_auth, web
 from aiohttp.test_utils import TestClient, TestServer
 from amqtt.contexts import BaseContext
+from boxes import until
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -22,6 +24,7 @@ from broker.database import Database, connect
 from broker.plugin import CALLER, IDENTITY_ATTRIBUTE, Caller, Identity, Refusal, RouteHandler
 from config import Settings, load_settings
 from plugins.auth import AuthPlugin, commands, passwords, users, wire
+from plugins.auth.accounts import Authority
 from plugins.auth.passwords import Passwords, hash_password, hash_unless_same
 
 NOON = 1_900_000_000.0
@@ -65,6 +68,18 @@ class TinyBox:
         expires_at = self.time + hours * HOUR
         await self.database.write(lambda db: users.add_token(db, user_id, token, now=self.time, expires_at=expires_at))
         return token
+
+    async def authority(self, username: str) -> Authority:
+        """On what somebody acts who has just signed in."""
+        identity = await self.sign_in(username, PASSWORD)
+        assert identity is not None
+        by = self.plugin._accounts.authority(identity)
+        assert by is not None
+        return by
+
+    async def manager(self) -> Authority:
+        await self.add("boss", "manager")
+        return await self.authority("boss")
 
     async def visitor(self) -> str:
         visitor = await self.database.write(
@@ -211,7 +226,7 @@ async def test_a_users_oldest_tokens_give_way(box: TinyBox, monkeypatch: pytest.
 
 async def test_a_sign_in_that_a_change_overtakes_is_decided_anew(box: TinyBox, monkeypatch: pytest.MonkeyPatch) -> None:
     alice = await box.add("alice")
-    await box.add("boss", "manager")
+    boss = await box.manager()
     checking, go_on = threading.Event(), threading.Event()
 
     def slow(password: str, password_hash: str) -> bool:
@@ -222,7 +237,7 @@ async def test_a_sign_in_that_a_change_overtakes_is_decided_anew(box: TinyBox, m
     monkeypatch.setattr(passwords, "verify_password", slow)
     signing_in = asyncio.create_task(box.sign_in("alice", PASSWORD))
     await asyncio.to_thread(checking.wait, 10)
-    await box.plugin._accounts.change_user(alice, is_active=False)
+    await box.plugin._accounts.change_user(boss, alice, is_active=False)
     go_on.set()
     assert await signing_in is None
 
@@ -382,7 +397,7 @@ async def test_signing_in_before_the_news_of_a_change_ends_the_old_connections(b
 async def test_ones_own_change_is_no_news_later(box: TinyBox) -> None:
     alice = await box.add("alice")
     assert await box.sign_in("alice", PASSWORD)
-    await box.plugin._accounts.change_user(alice, role="kiosk")
+    await box.plugin._accounts.change_user(await box.manager(), alice, role="kiosk")
     assert box.ended == [(alice, False, False)]
     await box.plugin.database_changed()
     assert len(box.ended) == 1
@@ -405,7 +420,10 @@ class Http:
             headers["Authorization"] = encode_basic_auth(user, PASSWORD)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        async with self._client.request(method, path, json=body, headers=headers) as response:
+        sent: dict[str, Any] = {"json": body}
+        if isinstance(body, AsyncIterator):
+            sent, headers["Content-Type"] = {"data": body}, "application/json"
+        async with self._client.request(method, path, headers=headers, **sent) as response:
             return response.status, (await response.json() if await response.read() else None)
 
 
@@ -563,6 +581,9 @@ async def test_where_registration_is_off_only_managers_add(box: TinyBox, http: H
         ("name", " "),
         ("name", "a\u2028b"),
         ("name", "a\u202eb"),
+        *[("name", f"a{unseen}b") for unseen in "\u061c\u200b\u200e\u200f\ufeff"],
+        ("email", "a@exa\u200bmple.org"),
+        ("password", "ten chars\u200b and more"),
         ("name", 7),
     ],
 )
@@ -601,10 +622,11 @@ async def test_an_old_password_that_is_replaced_meanwhile_changes_nothing(
         await box.add("alice", password_hash="another")
         return PASSWORD_HASH
 
+    by = await box.authority("alice")
     monkeypatch.setattr(box.plugin._passwords, "hash", replace_meanwhile)
     with pytest.raises(Refusal) as refused:
-        await box.plugin._accounts.change_own(alice, {}, password="a new password", old_password=PASSWORD)
-    assert refused.value.status == 403
+        await box.plugin._accounts.change_own(by, {}, password="a new password", old_password=PASSWORD)
+    assert refused.value.status == 401
     found = await box.database.read(lambda db: users.by_id(db, alice))
     assert found is not None
     assert found.password_hash == "another"
@@ -703,11 +725,71 @@ async def test_an_unknown_user_and_a_visitors_role_cannot_be_changed(box: TinyBo
 
 async def test_no_token_is_issued_for_what_a_change_has_ended(box: TinyBox) -> None:
     alice = await box.add("alice")
-    assert await box.sign_in("alice", PASSWORD)
+    by = await box.authority("alice")
     await changed_elsewhere(box, alice, {"is_active": False})
     with pytest.raises(Refusal) as refused:
-        await box.plugin._accounts.issue_token(alice)
+        await box.plugin._accounts.issue_token(by)
     assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("lost", [{"is_active": False}, {"role": "customer"}, {"password_hash": "another"}])
+@pytest.mark.parametrize("is_news", [True, False])
+async def test_whoever_loses_their_standing_while_a_call_waits_changes_nothing(
+    box: TinyBox, lost: dict[str, Any], is_news: bool
+) -> None:
+    boss, _ = await box.add("boss", "manager"), await box.add("other", "manager")
+    by, accounts = await box.authority("boss"), box.plugin._accounts
+    if is_news:
+        await accounts._change(await box.authority("other"), boss, lost)
+    else:
+        await changed_elsewhere(box, boss, lost)
+    before, box.ended = await accounts.everybody(), []
+    account = {"username": "mine", "password": PASSWORD, "email": None, "name": None}
+    for call in (
+        accounts.add_account(by, role="manager", **account),
+        accounts.add_account(by, role="customer", **account),
+        accounts.change_user(by, boss, is_active=True, role="manager", password=PASSWORD),
+        accounts.change_own(by, {"email": "mallory@example.org"}, password=None, old_password=None),
+        accounts.change_own(by, {}, password="a new password", old_password=PASSWORD),
+        accounts.issue_token(by),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await call
+        assert (refused.value.code, refused.value.status) == ("unauthorized", 401)
+    assert await accounts.everybody() == before
+    assert box.ended == []
+    assert await box.database.read(lambda db: db.table("tokens").count) == 0
+
+
+@pytest.mark.parametrize("lost", [{"is_active": False}, {"role": "customer"}])
+async def test_who_is_no_longer_what_they_were_let_in_as_gets_no_further(box: TinyBox, lost: dict[str, Any]) -> None:
+    boss, _ = await box.add("boss", "manager"), await box.add("other", "manager")
+    identity = await box.sign_in("boss", PASSWORD)
+    assert identity is not None
+    await box.plugin._accounts._change(await box.authority("other"), boss, lost)
+    with pytest.raises(Refusal) as refused:
+        box.plugin._accounts.authority(identity)
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("path", ["/api/users", "/api/me"])
+async def test_a_call_rests_on_what_its_caller_was_when_it_began(box: TinyBox, http: Http, path: str) -> None:
+    boss, _ = await box.add("boss", "manager"), await box.add("other", "manager")
+    token = await box.token(boss)
+    other = await box.authority("other")
+    body = {"username": "mine", "password": PASSWORD, "role": "manager"} if path == "/api/users" else {"name": "Mine"}
+
+    async def body_that_comes_late() -> AsyncIterator[bytes]:
+        yield b" "
+        await until(lambda: boss in box.plugin._accounts._signed_in)
+        await box.plugin._accounts.change_user(other, boss, password="a new password")
+        yield json.dumps(body).encode()
+
+    method = "POST" if path == "/api/users" else "PATCH"
+    status, refused = await http(method, path, body_that_comes_late(), token=token)
+    assert (status, refused["code"]) == (401, "unauthorized")
+    assert {user.name for user in await box.plugin._accounts.everybody()} == {None}
+    assert len(await box.plugin._accounts.everybody()) == 2
 
 
 def test_no_error_repeats_a_password() -> None:

@@ -27,10 +27,10 @@ def test_a_customer_who_names_another_is_forbidden_and_learns_nothing() -> None:
     assert rules.on_whose_behalf(sender_of(KIOSK), BOB) == BOB
 
 
-@pytest.mark.parametrize("active", [{}, {KIOSK: False, ALICE: True}])
-def test_a_disabled_sender_is_forbidden_whomever_they_name(active: Mapping[str, bool]) -> None:
+@pytest.mark.parametrize("roles", [{}, {ALICE: "customer"}, {KIOSK: "customer", ALICE: "customer"}])
+def test_a_sender_disabled_or_of_another_role_since_is_forbidden_whomever_they_name(roles: Mapping[str, str]) -> None:
     with pytest.raises(Refusal) as caught:
-        rules.require_active(sender_of(KIOSK), ALICE, active)
+        rules.require_active(sender_of(KIOSK), ALICE, roles)
     assert caught.value.code == "forbidden"
 
 

@@ -26,6 +26,7 @@ from small_cinema import (
     ROLES,
     SEATS,
     SHOWING,
+    VISITOR,
     an_id,
     open_cinema,
     terms,
@@ -38,10 +39,11 @@ from plugins.booking.http import BookingHttp
 from plugins.booking.ledger import migrations
 from plugins.booking.present import BookingsPresent, Copy, SeatsPresent
 from plugins.booking.service import Service
-from plugins.booking.wire import BookingRequest
+from plugins.booking.wire import BookingRequest, iso
 
 BOOKING = an_id(0xB0)
 GUEST = Identity(None, None, "guest")
+ADDRESS = "2001:db8:1:2::/64"
 
 
 def identity(user_id: str) -> Identity:
@@ -68,10 +70,11 @@ class Published:
 
 @dataclass
 class Stage:
-    """A box with a turned clock that keeps what is published."""
+    """A box with a turned clock that keeps what is published. The wall clock may be ``wrong_by`` so many seconds."""
 
     database: Database
     time: float = NOW
+    wrong_by: float = 0
     published: list[Published] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
     timers: list[Timer] = field(default_factory=list)
@@ -85,7 +88,7 @@ class Stage:
     service: Service = field(init=False)
 
     def now(self) -> float:
-        return self.time
+        return self.time + self.wrong_by
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
         self.published.append(Published(topic, json.loads(payload), qos, audience))
@@ -117,7 +120,7 @@ class Stage:
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         acknowledged = told if told is not None else []
         who = GUEST if user_id is None else identity(user_id)
-        self.service.take(Command(topic, payload, who, "192.0.2.1", lambda: acknowledged.append(name or topic)))
+        self.service.take(Command(topic, payload, who, ADDRESS, lambda: acknowledged.append(name or topic)))
 
     async def say(self, user_id: str | None, topic: str, body: Any) -> list[Published]:
         """Send a command; what is published in answer. Its acknowledgement is awaited, exactly one."""
@@ -299,6 +302,66 @@ async def test_holds_that_ran_out_while_the_box_was_off_end_at_its_start(stage: 
     again.stop()
 
 
+async def test_showings_are_seen_again_when_a_clock_that_was_ahead_is_set_right(stage: Stage) -> None:
+    await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING))
+    await stage.pass_time(590)
+    stage.wrong_by = 30 * HOUR
+    await stage.pass_time(10)
+    assert stage.service.copy.showings == {}
+    stage.wrong_by = 0
+    stage.published.clear()
+    await stage.pass_time(30)
+    assert sorted(topics(stage.published)) == [
+        f"booking/confirm/{BOOKING}",
+        f"showing/update/{SHOWING}",
+        f"showing/update/{LATE_SHOWING}",
+    ]
+    assert stage.renewed == [f"seats/status/{SHOWING}", f"seats/status/{LATE_SHOWING}"]
+    assert stage.service.copy.showings[SHOWING].available == 29
+    assert [outcome.booking_id for outcome in stage.service.copy.mine(identity(ALICE), stage.now())] == [BOOKING]
+    known = stage.service.copy
+    await stage.pass_time(30)
+    assert stage.service.copy is known  # it is read once, not at each look
+
+
+async def test_a_box_that_started_with_its_clock_ahead_finds_its_showings_when_it_is_set_right(stage: Stage) -> None:
+    stage.wrong_by = 30 * HOUR
+    again = Service(stage, call_later=stage.call_later)
+    await again.start()
+    assert again.copy.showings == {}
+    stage.wrong_by = 0
+    await stage.pass_time(30)
+    assert set(again.copy.showings) == {SHOWING, LATE_SHOWING}
+    again.stop()
+
+
+async def test_what_cannot_be_read_anew_at_once_is_read_later(stage: Stage) -> None:
+    stage.wrong_by = 30 * HOUR
+    await stage.pass_time(600)
+    stage.wrong_by = 0
+    await stage.database.write(lambda db: db.conn.execute("ALTER TABLE hold_runs RENAME TO hidden"))
+    await stage.pass_time(30)
+    assert stage.service.copy.showings == {}
+    await stage.database.write(lambda db: db.conn.execute("ALTER TABLE hidden RENAME TO hold_runs"))
+    await stage.pass_time(30)
+    assert set(stage.service.copy.showings) == {SHOWING, LATE_SHOWING}
+
+
+async def test_a_hold_ends_though_the_clock_is_set_back(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    await stage.pass_time(60)
+    stage.published.clear()
+    stage.wrong_by = -10 * HOUR
+    await stage.pass_time(30)
+    held = [m.body for m in stage.published if m.topic == f"users/{ALICE}/holds"]
+    assert [(body["status"], body["expires_at"]) for body in held] == [("held", iso(stage.now() + 300))]
+    assert stage.service.copy.showings[SHOWING].available == 29
+    for _ in range(12):
+        await stage.pass_time(30)
+    assert stage.published[-2].body["status"] == "expired"
+    assert stage.service.copy.showings[SHOWING].available == 30
+
+
 async def test_seats_available_is_told_at_once_and_then_at_most_once_a_second(stage: Stage) -> None:
     def updates() -> list[int]:
         return [m.body["seats_available"] for m in stage.published if m.topic.startswith("showing/update/")]
@@ -424,7 +487,7 @@ async def door(
 ) -> web.StreamResponse:
     """What the web door does for a handler: who calls, and refusals as answers."""
     user_id = request.headers.get("X-User")
-    request[CALLER] = Caller(identity(user_id) if user_id else GUEST, "192.0.2.1")
+    request[CALLER] = Caller(identity(user_id) if user_id else GUEST, request.headers.get("X-Address", ADDRESS))
     try:
         return await handler(request)
     except Refusal as refusal:
@@ -501,6 +564,59 @@ async def test_holds_over_http(call: Call) -> None:
     status, released = await call(ALICE, "POST", "/api/holds/release", booking(SEATS[:2]))
     assert (status, released["seat_ids"]) == (200, list(SEATS[:2]))
     assert (await call(ALICE, "GET", "/api/holds"))[1] == []
+
+
+async def test_one_addresss_holds_by_mqtt_and_by_http_share_its_cap(stage: Stage, call: Call) -> None:
+    stage.service.ledger.terms = terms(max_held_per_address=4)
+    await stage.say(ALICE, "seats/hold", booking(SEATS[:3]))
+    status, rejected = await call(BOB, "POST", "/api/holds", booking(SEATS[3:5]))
+    assert (status, rejected["code"]) == (409, "too_many_seats")
+    other = {"X-Address": "2001:db8:1:3::/64"}
+    assert (await call(BOB, "POST", "/api/holds", booking(SEATS[3:5]), **other))[0] == 200
+    assert (await call(VISITOR, "POST", "/api/holds", booking(SEATS[5:6])))[0] == 200
+    rejected = (await stage.say(ALICE, "seats/hold", booking(SEATS[6:7])))[-1].body
+    assert (rejected["status"], rejected["code"]) == ("rejected", "too_many_seats")
+
+
+@pytest.mark.parametrize("change", ["is_active = 0", "role = 'customer'"])
+async def test_who_was_of_the_house_when_the_call_came_and_is_not_any_more_changes_nothing(
+    stage: Stage, call: Call, change: str
+) -> None:
+    await call(KIOSK, "POST", "/api/bookings", booking(booking_id=BOOKING, user_id=ALICE))
+    await stage.database.write(lambda db: db.conn.execute(f"UPDATE users SET {change}").fetchall())
+    before = len(stage.published)
+    cancel = {"action": "cancel", "showing": {"showing_id": SHOWING}}
+    for user_id, method, path, body in (
+        (KIOSK, "PATCH", f"/api/bookings/{BOOKING}", {"paid": "cash"}),
+        (KIOSK, "DELETE", f"/api/bookings/{BOOKING}", None),
+        (MANAGER, "POST", "/api/showings", cancel),
+    ):
+        status, refused = await call(user_id, method, path, body)
+        assert (status, refused["code"]) == (403, "forbidden"), path
+    (error,) = await stage.say(MANAGER, "showing/request", cancel)
+    assert (error.body["code"], error.body["showing_id"]) == ("forbidden", SHOWING)
+    assert len(stage.published) == before + 1
+
+
+async def test_a_filter_that_cannot_be_is_told_by_its_name_and_what_is_wrong_with_it(call: Call) -> None:
+    for query, wrong in (
+        (f"name={'x' * 201}", "name must be at most 200 characters long."),
+        ("seat=A%001", "seat must be text without control characters and invisible ones."),
+        ("number=%E2%80%8BABCDEF", "number must be text without control characters and invisible ones."),
+        ("showing_id=x", "showing_id must be a lower-case UUID with hyphens."),
+    ):
+        status, refused = await call(MANAGER, "GET", f"/api/bookings?{query}")
+        assert (status, refused) == (400, {"code": "invalid_request", "message": wrong})
+
+
+async def test_a_showing_that_would_end_beyond_the_calendar_is_refused_and_the_others_stay_in_sight(call: Call) -> None:
+    fields = {"showing_id": an_id(0x3000), "title": "Last", "room": "Room 2", "price": "7.50"}
+    for starts_at in ("9999-12-31T23:59:00Z", "9998-12-31T23:59:00Z"):
+        body = {"action": "create", "showing": fields | {"starts_at": starts_at}}
+        status, refused = await call(MANAGER, "POST", "/api/showings", body)
+        assert (status, refused["code"]) == (400, "invalid_request")
+        assert "from 1970 to 9998" in refused["message"]
+    assert len((await call(None, "GET", "/api/showings"))[1]) == 2
 
 
 async def test_showings_and_seats_are_for_all(call: Call) -> None:

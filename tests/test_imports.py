@@ -126,7 +126,9 @@ def test_the_example_of_the_protocol_is_imported(office: Office) -> None:
     imported = office.bring(
         rooms=[ROOM],
         showings=[{**SHOWING, "title": "…"}],
-        users=[{"username": "k1", "password": "…", "role": "kiosk", "email": "k1@example.org", "name": "…"}],
+        users=[
+            {"username": "k1", "password": "choose-a-long-one", "role": "kiosk", "email": "k1@example.org", "name": "…"}
+        ],
     )
     assert str(imported) == "1 room (1 new) with 25 seats, 1 showing (1 new) and 1 user (1 new) imported"
 
@@ -299,10 +301,21 @@ def test_the_last_manager_stays_one(office: Office) -> None:
         ({"rooms": [ROOM], "showings": [{**SHOWING, "price": "-1"}]}, "showings[0].price: must be a decimal"),
         ({"rooms": [ROOM], "showings": [{**SHOWING, "starts_at": "soon"}]}, "showings[0].starts_at: must be a date"),
         ({"rooms": [ROOM], "showings": [{**SHOWING, "starts_at": "2030-01-01"}]}, "showings[0].starts_at: must have"),
+        (
+            {"rooms": [ROOM], "showings": [{**SHOWING, "starts_at": "9999-01-01T20:00"}]},
+            "showings[0].starts_at: must be in a year from 1970 to 9998",
+        ),
+        (
+            {"rooms": [ROOM], "showings": [{**SHOWING, "starts_at": "9998-12-31T23:00", "minutes": 120}]},
+            "showings[0].starts_at: must be in a year from 1970 to 9998, as must the end",
+        ),
         ({"rooms": [ROOM], "showings": [{**SHOWING, "title": "a\nb"}]}, "showings[0].title: must be text"),
         ({"users": [{**USER, "username": "Not Good"}]}, "users[0].username: must be 1 to 32"),
         ({"users": [{**USER, "role": "guest"}]}, "users[0].role: must be"),
         ({"users": [{"username": "k1"}]}, "users[0].password: this field is missing"),
+        ({"users": [{**USER, "password": "secret"}]}, "users[0].password: must be 10 to 1024 bytes long"),
+        ({"users": [{**USER, "password": "é" * 513}]}, "users[0].password: must be 10 to 1024 bytes long"),
+        ({"users": [{**USER, "name": "K\u200b"}]}, "users[0].name: must not contain"),
     ],
 )
 def test_a_wrong_file_changes_nothing_and_says_where(office: Office, cinema: dict[str, Any], finding: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from small_cinema import (
     OTHER_KIOSK,
     OTHER_ROOM,
     OTHER_SEATS,
+    ROLES,
     ROOM,
     SEATS,
     SHOWING,
@@ -27,13 +28,14 @@ from small_cinema import (
     Desk,
     add_showing,
     an_id,
+    sender_of,
 )
 
 from broker.plugin import Refusal
 from plugins.booking import rules
 from plugins.booking.cinema import Decided
 from plugins.booking.reading import find_bookings, snapshot, stored_outcome
-from plugins.booking.wire import ShowingRequest
+from plugins.booking.wire import ShowingRequest, iso_seconds
 
 BOOKING, OTHER_BOOKING = an_id(0xB0), an_id(0xB1)
 
@@ -50,7 +52,7 @@ def showing_request(action: str, **fields: Any) -> ShowingRequest:
 
 
 def change(desk: Desk, action: str, **fields: Any) -> Decided[Any]:
-    return desk.run(desk.ledger.change_showing, showing_request(action, **fields))
+    return desk.run(desk.ledger.change_showing, sender_of(MANAGER), showing_request(action, **fields))
 
 
 def claims(desk: Desk, showing_id: str = SHOWING) -> dict[str, str]:
@@ -258,6 +260,32 @@ def test_what_was_sold_is_kept_after_cancelling(desk: Desk) -> None:
     assert [(seat.row, seat.number, cents) for seat, cents in record.seats] == [("C", 6, 1200)]
 
 
+# What a command rests on
+
+
+@pytest.mark.parametrize("change", ["is_active = 0", "role = 'customer'"])
+@pytest.mark.parametrize("sender", [KIOSK, MANAGER])
+def test_whoever_was_disabled_or_got_another_role_since_changes_nothing(desk: Desk, sender: str, change: str) -> None:
+    desk.book(sender, SEATS[:1], booking_id=BOOKING)
+    desk.hold(sender, SEATS[1:2])
+    before = list(desk.db.conn.iterdump())
+    attempts: list[Callable[[], Any]] = [
+        lambda: desk.book(sender, SEATS[2:3]),
+        lambda: desk.hold(sender, SEATS[2:3]),
+        lambda: desk.release(sender, SEATS[1:2]),
+        lambda: desk.cancel(sender, BOOKING),
+        lambda: desk.ledger.pay(desk.db, sender_of(sender), BOOKING, "cash"),
+        lambda: desk.run(desk.ledger.change_showing, sender_of(sender), showing_request("cancel")),
+    ]
+    desk.db.conn.execute(f"UPDATE users SET {change} WHERE user_id = ?", (sender,))
+    for attempt in attempts:
+        with pytest.raises(Refusal) as caught:
+            attempt()
+        assert (refusal_code(caught), caught.value.status) == ("forbidden", 403)
+    desk.db.conn.execute("UPDATE users SET is_active = 1, role = ? WHERE user_id = ?", (ROLES[sender], sender))
+    assert list(desk.db.conn.iterdump()) == before
+
+
 # Holds
 
 
@@ -329,6 +357,14 @@ def test_the_placing_account_and_whom_it_is_for_may_release_others_may_not(desk:
     assert desk.release(KIOSK, SEATS[2:3]).answer.seat_ids == (SEATS[2],)
 
 
+def test_released_seats_are_told_in_the_order_of_the_request(desk: Desk) -> None:
+    desk.hold(ALICE, SEATS[:4])
+    asked = (SEATS[2], SEATS[0], SEATS[3], SEATS[1])
+    released = desk.release(ALICE, asked)
+    assert released.answer.seat_ids == asked
+    assert tuple(seat.seat_id for seat in released.effects.seats) == asked
+
+
 def test_a_customers_hold_lasts_at_most_the_maximum_from_the_first_moment(desk: Desk) -> None:
     ends = []
     for _ in range(4):
@@ -384,6 +420,51 @@ def test_an_address_is_capped_over_its_customers_but_not_its_kiosks(tmp_path: Pa
     assert desk.hold(ALICE, [*SEATS[:3], SEATS[5]]).answer.status == "held"
 
 
+def test_a_hold_moves_with_a_clock_that_is_set_back_and_those_whom_it_concerns_are_told(desk: Desk) -> None:
+    desk.hold(KIOSK, SEATS[:2], user_id=ALICE, booking_id=BOOKING)
+    desk.now += 100
+    desk.hold(KIOSK, SEATS[:2], user_id=ALICE, booking_id=BOOKING)
+    desk.now -= 10 * HOUR
+    moved = desk.run(desk.ledger.reopened)
+    assert [(hold.seat_id, hold.since, hold.until) for hold in moved.answer.holds] == [
+        (seat_id, desk.now - 100, desk.now + 300) for seat_id in SEATS[:2]
+    ]
+    assert moved.effects.extended == moved.answer.holds
+    (notice,) = moved.effects.notices
+    assert (notice.inboxes, notice.status, notice.seat_ids, notice.booking_id, notice.expires_at) == (
+        (ALICE, KIOSK),
+        "held",
+        SEATS[:2],
+        BOOKING,
+        desk.now + 300,
+    )
+    again = desk.run(desk.ledger.reopened)
+    assert (again.effects.extended, again.effects.notices) == ([], [])
+    desk.now += 300
+    desk.expire()
+    assert claims(desk) == {}
+
+
+@pytest.mark.parametrize("is_released", [True, False])
+def test_no_seat_can_be_held_for_longer_by_a_clock_that_is_set_back(desk: Desk, is_released: bool) -> None:
+    desk.hold(ALICE, SEATS[:1])
+    desk.now += 200
+    if is_released:
+        desk.release(ALICE, SEATS[:1])
+    else:
+        desk.hold(ALICE, SEATS[:1])
+    desk.now -= 10 * HOUR
+    desk.run(desk.ledger.reopened)
+    set_back_at = desk.now
+    ends = []
+    for _ in range(3):
+        ends.append(desk.hold(ALICE, SEATS[:1]).answer.expires_at - set_back_at)
+        desk.now += 299
+    assert ends == [300, 599, 700]
+    desk.now = set_back_at + 700
+    assert desk.hold(ALICE, SEATS[:1]).answer.status == "rejected"
+
+
 def test_the_ledger_says_when_the_next_hold_ends(desk: Desk) -> None:
     desk.hold(ALICE, SEATS[:1])
     desk.now += 10
@@ -426,6 +507,9 @@ def test_a_new_showing_lasts_two_hours_and_made_again_is_the_same(desk: Desk) ->
     [
         ("create", new_showing(room="Nowhere"), "invalid_request"),
         ("create", new_showing(ends_at="2030-06-01T19:00:00Z"), "invalid_request"),
+        ("create", new_showing(starts_at="9998-12-31T23:59:00Z"), "invalid_request"),
+        ("update", {"starts_at": "9998-12-31T23:59:00Z"}, "invalid_request"),
+        ("update", {"starts_at": "9998-12-31T23:00:00Z", "minutes": 60}, "invalid_request"),
         ("update", {"showing_id": an_id(0xDEAD)}, "unknown_showing"),
         ("cancel", {"showing_id": an_id(0xDEAD)}, "unknown_showing"),
         ("update", {"room_id": an_id(0xDEAD)}, "invalid_request"),
@@ -437,6 +521,11 @@ def test_impossible_changes_of_a_showing_are_refused(
     with pytest.raises(Refusal) as caught:
         change(desk, action, **fields)
     assert refusal_code(caught) == code
+
+
+def test_the_last_showing_of_all_can_be_written(desk: Desk) -> None:
+    made = change(desk, "create", **new_showing(starts_at="9998-12-31T22:00:00Z", minutes=119))
+    assert iso_seconds(made.answer.ends_at) == "9998-12-31T23:59:00Z"
 
 
 def test_moving_the_start_keeps_the_length_and_a_sold_seats_price(desk: Desk) -> None:

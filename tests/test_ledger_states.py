@@ -27,6 +27,7 @@ from small_cinema import (
     VISITOR,
     Desk,
     an_id,
+    sender_of,
     terms,
 )
 
@@ -145,7 +146,7 @@ class Cinema(RuleBasedStateMachine):
     )
     def change_a_showing(self, action: str, showing_id: str, fields: dict[str, Any]) -> None:
         request = ShowingRequest.model_validate({"action": action, "showing": {"showing_id": showing_id} | fields})
-        self.act(self.desk.run, self.desk.ledger.change_showing, request)
+        self.act(self.desk.run, self.desk.ledger.change_showing, sender_of(MANAGER), request)
 
     @rule()
     def restart(self) -> None:

@@ -21,6 +21,7 @@ from small_cinema import (
     SHOWING,
     Desk,
     an_id,
+    sender_of,
 )
 
 from broker.plugin import Identity, Present
@@ -150,7 +151,7 @@ def test_wildcards_bring_the_showings_in_sight_by_their_start(watched: Watched) 
 
 def test_a_cancelled_showing_has_no_present_but_who_was_slow_still_learns_of_it(watched: Watched) -> None:
     request = ShowingRequest.model_validate({"action": "cancel", "showing": {"showing_id": SHOWING}})
-    watched.take(watched.desk.run(watched.desk.ledger.change_showing, request))
+    watched.take(watched.desk.run(watched.desk.ledger.change_showing, sender_of(MANAGER), request))
     topic = f"showing/update/{SHOWING}"
     assert list(watched.showings.topics(topic, GUEST)) == []
     assert list(watched.seats.topics(f"seats/status/{SHOWING}", GUEST)) == []

@@ -27,6 +27,7 @@ from plugins.booking.wire import (
     seconds_of,
 )
 
+UNSEEN = "\u061c\u200b\u200e\u200f\ufeff"
 WHOLE = {"showing_id": SHOWING, "seat_ids": list(SEATS[:2]), "timestamp": "2030-01-01T00:00:00Z"}
 
 
@@ -71,6 +72,7 @@ def test_another_shape_is_an_invalid_request(body: Any) -> None:
         ({"email": "nobody"}, "email"),
         ({"email": "a@b\r\nBcc: c@d"}, "email"),
         ({"email": "a@" + "b" * 254}, "email"),
+        *[({"email": f"a@b{unseen}.example"}, "email") for unseen in UNSEEN],
     ],
 )
 def test_a_refusal_names_the_field_and_what_is_allowed_but_not_the_input(changed: dict[str, Any], field: str) -> None:
@@ -121,11 +123,16 @@ def test_a_command_without_its_timestamp_has_another_shape(model: type[Any]) -> 
         ("create", {"title": "A", "starts_at": "2030-01-01T20:00Z", "price": "1"}, "showing.room is missing"),
         ("update", {"starts_at": "2030-01-01T20:00"}, "showing.starts_at must be a time"),
         ("update", {"starts_at": "tomorrow"}, "showing.starts_at must be a time"),
+        ("update", {"starts_at": "9999-01-01T00:00:00Z"}, "showing.starts_at must be a time"),
+        ("update", {"ends_at": "9999-12-31T23:59:00Z"}, "showing.ends_at must be a time"),
+        ("update", {"starts_at": "1969-12-31T23:59:59Z"}, "showing.starts_at must be a time"),
         ("update", {"price": "-1"}, "showing.price must be a decimal"),
         ("update", {"price": 9.5}, "showing.price must be a decimal"),
         ("update", {"price": "9.999"}, "showing.price must be a decimal"),
         ("update", {"title": "A\u202eB"}, "showing.title must be text"),
         ("update", {"title": "\x1b[2J"}, "showing.title must be text"),
+        *[("update", {"title": f"A{unseen}B"}, "showing.title must be text") for unseen in UNSEEN],
+        *[("update", {"room": f"A{unseen}B"}, "showing.room must be the name") for unseen in UNSEEN],
         ("update", {"title": "x" * 201}, "showing.title must be text"),
         ("update", {"minutes": 0}, "showing.minutes must be"),
         ("update", {"minutes": 90, "ends_at": "2030-01-01T20:00Z"}, "ends_at and minutes say the same"),
@@ -135,6 +142,12 @@ def test_a_command_without_its_timestamp_has_another_shape(model: type[Any]) -> 
 def test_a_showing_request_is_read_strictly(action: str, fields: dict[str, Any], begins: str) -> None:
     refusal = refused(ShowingRequest, {"action": action, "showing": {"showing_id": SHOWING} | fields})
     assert refusal.message.startswith(begins)
+
+
+def test_a_title_keeps_the_joiners_that_it_is_written_with() -> None:
+    title = "می\u200cخواهم 👩\u200d🚀"
+    showing = {"showing_id": SHOWING, "title": title}
+    assert parse(ShowingRequest, json.dumps({"action": "update", "showing": showing}).encode()).showing.title == title
 
 
 def test_how_it_was_paid_must_be_said_but_may_be_null() -> None:

@@ -32,8 +32,29 @@ class Session:
     user: User
 
 
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """On what a call acts: its caller, and what letting them in rested on.
+
+    Much can come between that and what the call changes: its body, and the turn of a password. So each change looks, in
+    its own transaction, whether the caller still stands so.
+    """
+
+    user_id: str
+    standing: Standing
+
+    def require(self, db: sqlite_utils.Database) -> User:
+        """The caller. Refuses with 401 ``unauthorized`` who was disabled, or got another role or password, since."""
+        user = users.by_id(db, self.user_id)
+        if user is None or user.standing != self.standing:
+            raise _changed_since()
+        return user
+
+
 class Accounts:
     """Who may sign in as whom. Refuses with Refusal; raises StorageUnavailableError if the file fails.
+
+    What takes an :class:`Authority` refuses with 401 ``unauthorized`` where it has ended meanwhile.
 
     ``new_token`` draws a token of at least 256 random bits.
     """
@@ -91,19 +112,23 @@ class Accounts:
         right = await self._passwords.verify(named.user_id, named.password_hash, password)
         return named if right else None
 
+    def authority(self, identity: Identity) -> Authority | None:
+        """On what somebody acts who was let in just now; to be asked before anything is awaited. None for a guest.
+
+        Refuses with 401 ``unauthorized`` where it is no longer so, or was never so here.
+        """
+        if identity.user_id is None:
+            return None
+        seen = self._signed_in.get(identity.user_id)
+        if seen is None or not seen.is_active or seen.role != identity.role:
+            raise _changed_since()
+        return Authority(identity.user_id, seen)
+
     # Tokens
 
-    async def issue_token(self, user_id: str) -> Session:
+    async def issue_token(self, by: Authority) -> Session:
         """A further token for somebody who has just signed in; those that they have live on."""
-        seen = self._signed_in.get(user_id)
-
-        def job(db: sqlite_utils.Database) -> Session:
-            user = users.by_id(db, user_id)
-            if user is None or user.standing != seen:
-                raise Refusal("unauthorized", "sign in again: the account has changed", status=401)
-            return self._add_token(db, user)
-
-        return await self._box.database.write(job)
+        return await self._box.database.write(lambda db: self._add_token(db, by.require(db)))
 
     async def void_token(self, token: str) -> None:
         await self._box.database.write(lambda db: users.void_token(db, token))
@@ -137,12 +162,21 @@ class Accounts:
         return await self._box.database.write(job)
 
     async def add_account(
-        self, *, username: str, password: str, role: str, email: str | None, name: str | None
+        self,
+        by: Authority | None,
+        *,
+        username: str,
+        password: str,
+        role: str,
+        email: str | None,
+        name: str | None,
     ) -> User:
         """Add a customer, kiosk or manager. Refuses a taken username with 409 ``conflict``."""
         password_hash = await self._passwords.hash(password)
 
         def job(db: sqlite_utils.Database) -> User:
+            if by is not None:
+                by.require(db)
             with _refusing():
                 return users.add_account(
                     db,
@@ -157,31 +191,31 @@ class Accounts:
         return await self._box.database.write(job)
 
     async def change_own(
-        self, user_id: str, changes: Mapping[str, Any], *, password: str | None, old_password: str | None
+        self, by: Authority, changes: Mapping[str, Any], *, password: str | None, old_password: str | None
     ) -> User:
         """Change one's own ``name`` and ``email``, and the password if given, which takes the old one.
 
         Refuses with 403 ``forbidden`` a wrong old password and a visitor's password, and with 400
         ``invalid_request`` that a visitor clears name or e-mail address.
         """
-        present = await self.find(user_id)
-        if present.username is None:
+        old_hash = by.standing.password_hash
+        if by.standing.role == "visitor":
             if password is not None:
                 raise Refusal("forbidden", "a visitor has no password", status=403)
             if None in changes.values():
                 raise Refusal("invalid_request", "a visitor keeps a name and an e-mail address")
         if password is None:
-            return await self._change(user_id, changes)
-        old_hash = present.password_hash
+            return await self._change(by, by.user_id, changes)
         if old_password is None or not _is_possible(old_password) or old_hash is None:
             raise _wrong_old_password()
-        if not await self._passwords.verify(user_id, old_hash, old_password):
+        if not await self._passwords.verify(by.user_id, old_hash, old_password):
             raise _wrong_old_password()
         new_hash = await self._passwords.hash(password)
-        return await self._change(user_id, {**changes, "password_hash": new_hash}, while_hash=old_hash)
+        return await self._change(by, by.user_id, {**changes, "password_hash": new_hash})
 
     async def change_user(
         self,
+        by: Authority,
         user_id: str,
         *,
         role: str | None = None,
@@ -202,23 +236,16 @@ class Accounts:
             changes["password_hash"] = await self._passwords.hash(password)
         if is_active is not None:
             changes["is_active"] = is_active
-        return await self._change(user_id, changes, cancel_bookings=cancel_bookings)
+        return await self._change(by, user_id, changes, cancel_bookings=cancel_bookings)
 
     async def _change(
-        self,
-        user_id: str,
-        changes: Mapping[str, Any],
-        *,
-        while_hash: str | None = None,
-        cancel_bookings: bool = False,
+        self, by: Authority, user_id: str, changes: Mapping[str, Any], *, cancel_bookings: bool = False
     ) -> User:
-        """Change a user, unless the password is no longer that of ``while_hash``; then end what rested on what
-        was changed."""
+        """Change a user, then end what rested on what was changed."""
 
         def job(db: sqlite_utils.Database) -> tuple[User, bool]:
+            by.require(db)
             before = users.by_id(db, user_id)
-            if while_hash is not None and before is not None and before.password_hash != while_hash:
-                raise _wrong_old_password()
             with _refusing():
                 after = users.change(db, user_id, changes)
             return after, before is None or after.standing != before.standing
@@ -263,6 +290,10 @@ def _is_possible(password: str) -> bool:
 
 def _unknown_user() -> Refusal:
     return Refusal("unknown_user", "there is no such user", status=404)
+
+
+def _changed_since() -> Refusal:
+    return Refusal("unauthorized", "sign in again: the account has changed", status=401)
 
 
 def _wrong_old_password() -> Refusal:

@@ -9,7 +9,7 @@ from aiohttp import web
 from broker.doors.bodies import answer, read_body
 from broker.plugin import CALLER, Refusal
 from config.settings import AuthSettings
-from plugins.auth.accounts import Accounts, Session
+from plugins.auth.accounts import Accounts, Authority, Session
 from plugins.auth.users import User
 from plugins.auth.wire import (
     AccountBody,
@@ -44,9 +44,9 @@ class AccountRoutes:
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """A token for who signed in by Basic, or by Bearer to renew; for nobody yet, a visitor's first."""
-        user_id = request[CALLER].identity.user_id
-        if user_id is not None:
-            return answer(_session_answer(await self._accounts.issue_token(user_id)))
+        by = self._accounts.authority(request[CALLER].identity)
+        if by is not None:
+            return answer(_session_answer(await self._accounts.issue_token(by)))
         if not request.body_exists:
             raise _unauthorized()
         body = await read_body(request, VisitorBody)
@@ -64,15 +64,16 @@ class AccountRoutes:
         return _user_answer(await self._accounts.find(_signed_in(request)))
 
     async def change_me(self, request: web.Request) -> web.StreamResponse:
-        user_id = _signed_in(request)
+        by = self._authority(request)
         body = await read_body(request, OwnChangeBody)
         changes = body.model_dump(include={"name", "email"}, exclude_unset=True)
         return _user_answer(
-            await self._accounts.change_own(user_id, changes, password=body.password, old_password=body.old_password)
+            await self._accounts.change_own(by, changes, password=body.password, old_password=body.old_password)
         )
 
     async def register(self, request: web.Request) -> web.StreamResponse:
         """Add a customer; a manager adds any account, also where registration is off."""
+        by = self._accounts.authority(request[CALLER].identity)
         body: RegistrationBody
         if _is_manager(request):
             body = manager_body = await read_body(request, AccountBody)
@@ -85,7 +86,7 @@ class AccountRoutes:
         if body.model_extra:
             raise Refusal("forbidden", "one of the fields is not for you to set", status=403)
         user = await self._accounts.add_account(
-            username=body.username, password=body.password, role=role, email=body.email, name=body.name
+            by, username=body.username, password=body.password, role=role, email=body.email, name=body.name
         )
         return _user_answer(user, status=201)
 
@@ -95,10 +96,12 @@ class AccountRoutes:
 
     async def change_user(self, request: web.Request) -> web.StreamResponse:
         _must_manage(request)
+        by = self._authority(request)
         body = await read_body(request, UserChangeBody)
         if body.cancel_bookings and body.is_active is not False:
             raise Refusal("invalid_request", "cancel_bookings: goes with is_active false alone")
         user = await self._accounts.change_user(
+            by,
             request.match_info["user_id"],
             role=body.role,
             password=body.password,
@@ -106,6 +109,13 @@ class AccountRoutes:
             cancel_bookings=body.cancel_bookings,
         )
         return answer(ListedUserAnswer.of(user))
+
+    def _authority(self, request: web.Request) -> Authority:
+        """On what a signed-in caller acts. Refuses a guest."""
+        by = self._accounts.authority(request[CALLER].identity)
+        if by is None:
+            raise _unauthorized()
+        return by
 
 
 def _session_answer(session: Session) -> SessionAnswer:

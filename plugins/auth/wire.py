@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from plugins.auth.users import User
+from plugins.text import is_printable
 
 PASSWORD_BYTES = (10, 1024)
 MAX_EMAIL = 254
 MAX_NAME = 200
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\".]+(\.[^\s@<>()\[\],;:\\\".]+)+")
-_UNSEEN_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def _printable(text: str) -> str:
-    # Line breaks forge headers and log lines; bidirectional controls make text read as what it is not.
-    if any(unicodedata.category(char) in _UNSEEN_CATEGORIES or char in _BIDI_CONTROLS for char in text):
-        raise ValueError("must not contain control characters or line breaks")
+    if not is_printable(text):
+        raise ValueError("must not contain control characters, line breaks or invisible characters")
     return text
 
 

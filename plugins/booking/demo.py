@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import sqlite_utils
 
 from config import Bind, Settings
-from plugins.auth import passwords
-from plugins.booking.imports import CinemaFile, RoomEntry, RowEntry, ShowingEntry, UserEntry, add, transaction
+from plugins.auth import passwords, users
+from plugins.booking.imports import CinemaFile, RoomEntry, RowEntry, ShowingEntry, add, transaction
 
 DATABASE = Path("data/demo.db")
 """Where the demo lives, unless a path is set."""
@@ -182,21 +182,18 @@ def _is_filled(db: sqlite_utils.Database) -> bool:
 
 
 def _fill(db: sqlite_utils.Database, settings: Settings, now: float) -> None:
-    accounts = [
-        UserEntry.model_validate(
-            {
-                "username": username,
-                "password": password_of(username),
-                "role": role,
-                "email": f"{username}@example.org",
-                "name": username.capitalize(),
-            }
+    for username, role in USERS.items():
+        # Not as users of a file, whose passwords must be longer than bob's.
+        users.add_account(
+            db,
+            username=username,
+            password_hash=passwords.hash_password(password_of(username)),
+            role=role,
+            email=f"{username}@example.org",
+            name=username.capitalize(),
+            now=now,
         )
-        for username, role in USERS.items()
-    ]
-    hashes = {account.username: passwords.hash_password(account.password) for account in accounts}
-    cinema = CinemaFile(rooms=[LUMIERE, STUDIO], users=accounts)
-    add(db, cinema, settings, password_hashes=hashes, now=now)
+    add(db, CinemaFile(rooms=[LUMIERE, STUDIO]), settings, password_hashes={}, now=now)
 
 
 def _is_taken(db: sqlite_utils.Database, entry: ShowingEntry, timezone: ZoneInfo) -> bool:

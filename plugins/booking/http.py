@@ -36,6 +36,7 @@ from plugins.booking.wire import (
     money,
     parse,
 )
+from plugins.text import is_printable
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -155,8 +156,8 @@ class BookingHttp:
     # Showings
 
     async def change_showing(self, request: web.Request) -> web.Response:
-        self._sender(request, "showing/request")
-        showing = await self._service.change_showing(await _read(request, ShowingRequest))
+        sender = self._sender(request, "showing/request")
+        showing = await self._service.change_showing(sender, await _read(request, ShowingRequest))
         live = self._service.copy.showings.get(showing.showing_id)
         if live is None:  # over for so long that it is not in memory, and it was changed into another past
             raise Refusal("unknown_showing", "The showing is over.", status=404)
@@ -190,8 +191,11 @@ class BookingHttp:
         conditions: dict[str, Any] = {
             name: query[name] for name in ("showing_id", "number", "name", "seat") if query.get(name)
         }
-        if any(len(value) > LONGEST_FILTER or "\0" in value for value in conditions.values()):
-            raise Refusal("invalid_request", f"A filter has at most {LONGEST_FILTER} characters.")
+        for name, value in conditions.items():
+            if len(value) > LONGEST_FILTER:
+                raise Refusal("invalid_request", f"{name} must be at most {LONGEST_FILTER} characters long.")
+            if not is_printable(value):
+                raise Refusal("invalid_request", f"{name} must be text without control characters and invisible ones.")
         if "showing_id" in conditions and not is_id(conditions["showing_id"]):
             raise Refusal("invalid_request", "showing_id must be a lower-case UUID with hyphens.")
         if query.get("from"):

@@ -41,15 +41,13 @@ from broker.database import DatabaseError, connect, describe, migrate
 from broker.plugin import BoxPlugin
 from config import Settings
 from plugins.auth import passwords, users
-from plugins.auth.wire import AccountRole, Email, Name
-from plugins.booking.wire import Id, Money, Prices, RoomName, SeatType, Title, cents_of
+from plugins.auth.wire import AccountRole, Email, Name, Password
+from plugins.booking.wire import Id, Money, Prices, RoomName, SeatType, Title, cents_of, is_in_time
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_SEATS_PER_ROW = 100
 MAX_SEATS_PER_ROOM = 5_000
 MAX_OFFSET = 100
-LATEST_START = 253_370_764_800
-"""The year 9999: the last that ISO 8601 can write."""
 
 
 class ImportFileError(Exception):
@@ -72,9 +70,8 @@ def _a_start(text: str) -> str:
 RowName = Annotated[RoomName, Field(max_length=20)]
 SeatNumber = Annotated[int, Field(ge=1, le=MAX_SEATS_PER_ROW)]
 Start = Annotated[str, Field(max_length=40), AfterValidator(_a_start)]
-# Neither is held to the length that strangers' must have: the file is the owner's, and so is the choice.
+# Not held to the length that strangers' must have: the file is the owner's, and so is the choice.
 Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,32}$")]
-Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class _Entry(BaseModel):
@@ -161,7 +158,7 @@ class ShowingEntry(_Entry):
     def starts(self, timezone: ZoneInfo) -> int:
         """Its start in seconds since 1970; without an offset the file means the cinema's ``timezone``.
 
-        Raises ValueError where that clock never shows this time, or the calendar ends.
+        Raises ValueError where that clock never shows this time, or the showing begins or ends beyond the calendar.
         """
         moment = datetime.fromisoformat(self.starts_at)
         if moment.tzinfo is None:
@@ -170,8 +167,8 @@ class ShowingEntry(_Entry):
             if moment.astimezone(timezone).replace(tzinfo=None) != local.replace(tzinfo=None):
                 raise ValueError(f"is left out by {timezone.key}'s clocks on that day: they go from winter to summer")
         seconds = int(moment.timestamp())
-        if not 0 <= seconds < LATEST_START:
-            raise ValueError("must be a year from 1970 to 9998")
+        if not (is_in_time(seconds) and is_in_time(seconds + self.minutes * 60)):
+            raise ValueError("must be in a year from 1970 to 9998, as must the end")
         return seconds
 
 
@@ -232,7 +229,7 @@ def _sentence(finding: Any) -> str:
         if name in _ALLOWED:
             return f"{path}: {_ALLOWED[name]}"
     if finding["type"] == "string_pattern_mismatch":
-        return f"{path}: must be text without control characters"
+        return f"{path}: must be text without control characters and invisible ones"
     message = str(finding["msg"]).removeprefix("Value error, ").replace("Input should", "must")
     message = message.replace("String should", "must").replace("List should", "must")
     return f"{path or 'the file'}: {message}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlite_utils
@@ -56,7 +57,7 @@ from plugins.booking.reading import (
     stored_outcome,
 )
 from plugins.booking.schema import migrations
-from plugins.booking.wire import Payment, SeatState, ShowingFields, ShowingRequest, cents_of, seconds_of
+from plugins.booking.wire import Payment, SeatState, ShowingFields, ShowingRequest, cents_of, is_in_time, seconds_of
 
 __all__ = ["DEFAULT_MINUTES", "Ledger", "migrations", "unknown_booking"]
 
@@ -251,7 +252,11 @@ class Ledger:
         return Decided(cancelled, effects)
 
     def pay(self, db: sqlite_utils.Database, sender: Sender, booking_id: str, paid: Payment | None) -> BookingRecord:
-        """Note how a booking was paid. Raises Refusal ``unknown_booking``, or ``conflict`` where it failed."""
+        """Note how a booking was paid.
+
+        Raises Refusal ``forbidden``, ``unknown_booking``, or ``conflict`` where it failed.
+        """
+        _require_active(db.conn.execute, sender, sender.user_id)
         outcome = stored_outcome(db, booking_id)
         if outcome is None or not outcome.is_visible_to(sender.user_id, sender.role):
             raise unknown_booking(booking_id)
@@ -399,13 +404,17 @@ class Ledger:
 
     # Showings
 
-    def change_showing(self, db: sqlite_utils.Database, request: ShowingRequest, now: float) -> Decided[Showing]:
+    def change_showing(
+        self, db: sqlite_utils.Database, sender: Sender, request: ShowingRequest, now: float
+    ) -> Decided[Showing]:
         """Create, update or cancel a showing; the answer is how it stands then.
 
-        Raises Refusal ``unknown_showing``, ``conflict``, or ``invalid_request`` where there is no such room.
+        Raises Refusal ``forbidden``, ``unknown_showing``, ``conflict``, or ``invalid_request`` where there is no such
+        room or time.
         """
         execute = db.conn.execute
         effects = self._swept(execute, now)
+        _require_active(execute, sender, sender.user_id)
         showing = find_showing(execute, request.showing.showing_id)
         if request.action == "create":
             return self._created(execute, request.showing, showing, effects)
@@ -566,10 +575,31 @@ class Ledger:
         return Decided(None, effects)
 
     def reopened(self, db: sqlite_utils.Database, now: float) -> Decided[Snapshot]:
-        """All that the present shows, after ending what ran out meanwhile: at the start, and when the file was changed
-        by another process."""
+        """All that the present shows, after ending what ran out meanwhile: at the start, when the file was changed by
+        another process, and when the clock was set back.
+
+        A clock that was set back would make holds last too long. So they are moved back with it: each ends at most
+        ``hold_seconds`` from now and has lasted as long as before, and those whom it concerns are told of its new end.
+        """
         effects = self.purge(db, now).effects
+        self._move_back(db.conn.execute, effects)
         return Decided(snapshot(db, now), effects)
+
+    def _move_back(self, execute: Execute, effects: Effects) -> None:
+        latest = effects.at + self.terms.hold_seconds
+        rows = execute(SELECT_HOLD + "WHERE held_until > ? ORDER BY held_until, seat_id", (latest,)).fetchall()
+        holds = [
+            replace(hold, since=hold.since - (hold.until - latest), until=latest)
+            for hold in (Hold(*row) for row in rows)
+        ]
+        for hold in holds:
+            execute(
+                "UPDATE seat_claims SET held_since = ?, held_until = ? WHERE showing_id = ? AND seat_id = ?",
+                (hold.since, hold.until, hold.showing_id, hold.seat_id),
+            )
+        execute("UPDATE hold_runs SET since = since - (ended - ?), ended = ? WHERE ended > ?", (effects.at,) * 3)
+        effects.extended += holds
+        effects.notices += [replace(notice, expires_at=latest) for notice in _notices(holds, "held", "Held.")]
 
 
 # Questions that refuse
@@ -581,8 +611,10 @@ def unknown_booking(booking_id: str) -> Refusal:
 
 
 def _require_active(execute: Execute, sender: Sender, user_id: str) -> None:
-    rows = execute("SELECT user_id, is_active FROM users WHERE user_id IN (?, ?)", (sender.user_id, user_id)).fetchall()
-    rules.require_active(sender, user_id, {known: bool(is_active) for known, is_active in rows})
+    rows = execute(
+        "SELECT user_id, role FROM users WHERE user_id IN (?, ?) AND is_active", (sender.user_id, user_id)
+    ).fetchall()
+    rules.require_active(sender, user_id, dict(rows))
 
 
 def _known_booking(execute: Execute, booking_id: str, order: Order | HoldOrder) -> Outcome | None:
@@ -633,6 +665,12 @@ def _ends_at(asked: ShowingFields, starts_at: int, seconds: int) -> int:
         raise Refusal(
             "invalid_request",
             "showing.ends_at must be after starts_at.",
+            details={"showing_id": asked.showing_id},
+        )
+    if not is_in_time(ends_at):
+        raise Refusal(
+            "invalid_request",
+            "showing.starts_at must be earlier: the showing must end in a year from 1970 to 9998.",
             details={"showing_id": asked.showing_id},
         )
     return ends_at

@@ -74,11 +74,14 @@ def on_whose_behalf(sender: Sender, user_id: str | None) -> str:
     return user_id
 
 
-def require_active(sender: Sender, user_id: str, active: Mapping[str, bool]) -> None:
-    """Refuse a sender who was disabled since, and a user who is absent or disabled. ``active`` has those who exist."""
-    if not active.get(sender.user_id, False):
-        raise Refusal("forbidden", "This account cannot book.", status=403)
-    if not active.get(user_id, False):
+def require_active(sender: Sender, user_id: str, roles: Mapping[str, str]) -> None:
+    """Refuse a sender who was disabled or got another role since, and a user who is absent or disabled.
+
+    ``roles`` are those of the active users, as they are in the transaction that decides.
+    """
+    if roles.get(sender.user_id) != sender.role:
+        raise Refusal("forbidden", "This account may not do this any more.", status=403)
+    if user_id not in roles:
         raise Refusal("unknown_user", "There is no such user.", status=404)
 
 

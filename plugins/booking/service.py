@@ -72,7 +72,7 @@ AVAILABLE_EVERY_SECONDS = 1.0
 """How often ``showing/update`` may come for a mere change of ``seats_available``."""
 
 LONGEST_WAIT_SECONDS = 30.0
-"""The expiry timer looks again at least this often, so that a wall clock that was set is noticed."""
+"""The clock, and what runs out by it, is looked at at least this often, so that one that was set is noticed."""
 
 LONGEST_NAMED_TOPIC = 256
 """Characters of a forbidden topic that are repeated to the client that sent it."""
@@ -101,6 +101,7 @@ class Service:
         self._secret = b""
         self._timers: dict[str, Timer] = {}
         self._expiry_at: float | None = None
+        self._latest = 0.0  # the clock when last looked at; by it showings were over and are forgotten
         self._resting: dict[str, bool] = {}  # showings told of lately; whether there is more to tell
         self._handlers: Mapping[str, Callable[[Sender, bytes], tuple[Decide[Any], Callable[[Any], None]]]] = {
             "booking/request": self._booking_command,
@@ -180,7 +181,7 @@ class Service:
         return self._release(sender, parse(ReleaseRequest, payload)), _say_nothing
 
     def _showing_command(self, sender: Sender, payload: bytes) -> tuple[Decide[Showing], Callable[[Showing], None]]:
-        decide = self._showing(parse(ShowingRequest, payload))
+        decide = self._showing(sender, parse(ShowingRequest, payload))
         return decide, lambda showing: self._tell_showing(showing.showing_id, Audience(frozenset({sender.user_id})))
 
     # Calls by HTTP: the same, awaited. All raise Refusal.
@@ -199,8 +200,8 @@ class Service:
     async def release(self, sender: Sender, request: ReleaseRequest) -> Notice:
         return await self._decided(self._release(sender, request))
 
-    async def change_showing(self, request: ShowingRequest) -> Showing:
-        return await self._decided(self._showing(request))
+    async def change_showing(self, sender: Sender, request: ShowingRequest) -> Showing:
+        return await self._decided(self._showing(sender, request))
 
     async def pay(self, sender: Sender, booking_id: str, paid: Payment | None) -> BookingRecord:
         """Note how a booking was paid."""
@@ -277,9 +278,9 @@ class Service:
         now = self.box.now()
         return _naming(lambda db: self.ledger.release(db, order, now), ids)
 
-    def _showing(self, request: ShowingRequest) -> Decide[Showing]:
+    def _showing(self, sender: Sender, request: ShowingRequest) -> Decide[Showing]:
         now = self.box.now()
-        return lambda db: self.ledger.change_showing(db, request, now)
+        return lambda db: self.ledger.change_showing(db, sender, request, now)
 
     # Users, other processes, and time
 
@@ -311,6 +312,7 @@ class Service:
         newer = Copy.of(snapshot)
         differences = self.copy.differences(newer)
         self.copy = newer
+        self._latest = snapshot.at
         for showing_id in differences.showings:
             self._tell_showing(showing_id)
         for showing_id in differences.plans:
@@ -345,7 +347,20 @@ class Service:
 
         self._submit(lambda db: self.ledger.expire(db, now), told)
 
+    def _watch_clock(self) -> None:
+        """Read the cinema anew when the clock was set back: showings that were over are not, and holds would last on.
+
+        What had been told as over stays ended: holds that ran out, and failures after their day.
+        """
+        now = self.box.now()
+        if now < self._latest:
+            self._submit(self._reopen, self._hear_reopened)  # where it fails, the next look finds the same
+        else:
+            self._latest = now
+        self._wait("clock", LONGEST_WAIT_SECONDS, self._watch_clock)
+
     def _keep_house(self) -> None:
+        self._watch_clock()  # what follows forgets by it
         now = self.box.now()
         self.copy.evict(now)
         self._submit(lambda db: self.ledger.purge(db, now), _hear_nothing)

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from broker.plugin import Refusal
+from plugins.text import UNPRINTABLE
 
 SeatState = Literal["available", "reserved", "booked"]
 BookingStatus = Literal["confirmed", "failed", "cancelled"]
@@ -33,9 +34,10 @@ HoldStatus = Literal["held", "rejected", "released", "expired"]
 Payment = Literal["cash", "card", "other"]
 
 UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-# Control characters, line separators, and what reverses the reading direction of a terminal or a mail.
-UNPRINTABLE = r"\p{Cc}\p{Zl}\p{Zp}\x{202a}-\x{202e}\x{2066}-\x{2069}"
 LARGEST_NUMBER = 10**15
+END_OF_TIME = 253_370_764_800
+"""The beginning of 9999, the last year that ISO 8601 can write, in seconds since 1970. Showings are over by then, so
+that their times can be written by every clock of the world."""
 NAMED_SEATS = 100
 """More seats than this are not named again in a refusal: it would be as large as the request."""
 
@@ -65,6 +67,11 @@ def seconds_of(text: str) -> int:
     return int(moment.timestamp())
 
 
+def is_in_time(seconds: int) -> bool:
+    """Whether a showing can start or end then: in the years from 1970 to 9998."""
+    return 0 <= seconds < END_OF_TIME
+
+
 def money(cents: int) -> str:
     """Cents as a decimal: 950 is ``9.50``."""
     return f"{cents // 100}.{cents % 100:02d}"
@@ -87,10 +94,12 @@ def _a_time(text: str) -> str:
         seconds = seconds_of(text)
     except (OverflowError, OSError) as error:
         raise ValueError("out of range") from error
-    if not 0 <= seconds < 253_402_300_800:  # the year 10000, which ISO 8601 cannot write
+    if not is_in_time(seconds):
         raise ValueError("out of range")
     return text
 
+
+_A_TIME = "a time in ISO 8601 with its offset, such as 2030-01-01T20:00:00Z, in a year from 1970 to 9998"
 
 # The description of a field is what a refusal says is allowed there.
 Id = Annotated[str, Field(pattern=f"^{UUID_PATTERN}$", description="a lower-case UUID with hyphens")]
@@ -120,7 +129,7 @@ Title = Annotated[
         min_length=1,
         max_length=200,
         pattern=rf"^[^{UNPRINTABLE}]*[^{UNPRINTABLE}\s][^{UNPRINTABLE}]*$",
-        description="text of 1 to 200 characters without control characters",
+        description="text of 1 to 200 characters without control characters and invisible ones",
     ),
 ]
 RoomName = Annotated[
@@ -130,7 +139,7 @@ RoomName = Annotated[
 SeatType = Annotated[str, Field(min_length=1, max_length=50, pattern=f"^[^{UNPRINTABLE}]+$")]
 Time = Annotated[
     str,
-    Field(max_length=40, description="a time in ISO 8601 with its offset, such as 2030-01-01T20:00:00Z"),
+    Field(max_length=40, description=_A_TIME),
     AfterValidator(_a_time),
 ]
 Money = Annotated[
@@ -185,9 +194,11 @@ class ShowingFields(Inbound):
     """What a manager sets of a showing; what is left out stays, or has its default."""
 
     showing_id: Id
-    title: Title | None = Field(None, description="text of 1 to 200 characters without control characters")
-    starts_at: Time | None = Field(None, description="a time in ISO 8601 with its offset, such as 2030-01-01T20:00:00Z")
-    ends_at: Time | None = Field(None, description="a time in ISO 8601 with its offset, such as 2030-01-01T20:00:00Z")
+    title: Title | None = Field(
+        None, description="text of 1 to 200 characters without control characters and invisible ones"
+    )
+    starts_at: Time | None = Field(None, description=_A_TIME)
+    ends_at: Time | None = Field(None, description=_A_TIME)
     minutes: StrictInt | None = Field(None, ge=1, le=1440, description="a whole number from 1 to 1440")
     room_id: Id | None = Field(None, description="a lower-case UUID with hyphens")
     room: RoomName | None = Field(None, description="the name of a room")

@@ -113,6 +113,11 @@ class Person:
         assert self.name is not None
         return self.premises.user_id(self.name)
 
+    async def is_closed(self) -> bool:
+        """Wait until the box has closed the connection."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.closed.wait()
+
     async def leave(self) -> None:
         if self._listening is not None:
             self._listening.cancel()

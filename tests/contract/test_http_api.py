@@ -391,16 +391,16 @@ async def test_a_body_is_application_json_else_415(box: Premises, http: Http, pa
 
 
 @pytest.mark.parametrize("path", POSTS)
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [(b"{", "invalid_json"), (b"\xff\xfe", "invalid_json"), (b"[]", "invalid_request"), (b"{}", "invalid_request")],
-)
-async def test_a_body_that_is_not_json_or_of_another_shape_is_400(
-    box: Premises, http: Http, path: str, data: bytes, code: str
-) -> None:
+async def test_a_body_that_is_not_json_or_of_another_shape_is_400(box: Premises, http: Http, path: str) -> None:
     who = None if path == "/api/session" else "manager"
-    reply = await http(box)("POST", path, who=who, data=data, headers={"Content-Type": "application/json"})
-    assert (reply.status, reply.code) == (400, code)
+    for data, code in (
+        (b"{", "invalid_json"),
+        (b"\xff\xfe", "invalid_json"),
+        (b"[]", "invalid_request"),
+        (b"{}", "invalid_request"),
+    ):
+        reply = await http(box)("POST", path, who=who, data=data, headers={"Content-Type": "application/json"})
+        assert (reply.status, reply.code) == (400, code), data
 
 
 @pytest.mark.parametrize("path", POSTS)

@@ -35,6 +35,7 @@ from raw_mqtt import (
 )
 
 from contract.house import LATE_SHOWING, SHOWING, House, new_id
+from contract.people import DEADLINE
 from contract.process import BoxProcess
 
 NAMES = ("alice", "bob", "carol", "dave", "vera", "kiosk", "kiosk2")
@@ -221,7 +222,8 @@ async def test_after_each_of_several_power_cuts_all_that_was_acknowledged_stands
     for number in range(ROUNDS):
         box = await start(LYNRIE_BOOKING__HOLD_SECONDS=1)
         rushing, enough = await storm(box, house, number, until=(20, 75, 150, 280)[number])
-        await enough.wait()
+        async with asyncio.timeout(DEADLINE):
+            await enough.wait()
         await box.cut_the_power()
         whole.merge(await rushing)
         require_sound(path)
@@ -253,7 +255,8 @@ async def test_sigterm_ends_with_status_0_within_five_seconds_and_what_was_ackno
     for number, until in enumerate((1, 100)):
         box = await start()
         rushing, enough = await storm(box, house, 100 + number, until=until)
-        await enough.wait()
+        async with asyncio.timeout(DEADLINE):
+            await enough.wait()
         assert await box.stop() == 0
         diary = await rushing
         assert diary.acknowledged

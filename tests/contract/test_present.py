@@ -166,7 +166,8 @@ async def test_a_managers_wildcards_mean_all_and_bring_no_present(box: Premises,
     watching = await join(box, "manager")
     filters = ["#", "booking/confirm/+", "booking/confirm/#", "users/#", "users/+/holds", "users/+/errors"]
     assert await watching.subscribe(*filters) == [1] * 6
-    assert await watching.nothing_on("#")
+    await watching.settle()
+    assert not [message for message in watching.heard if message.retain]  # live ones may be under way still
     booked = await alice.book(box.seats[2:3])
     held = await alice.hold(box.seats[3:4])
     assert (await watching.hears("booking/confirm/+")).payload == booked.payload

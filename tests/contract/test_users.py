@@ -161,7 +161,7 @@ async def test_a_new_password_takes_the_old_one_and_ends_tokens_and_connections(
         assert (reply.status, reply.code) == (403, "forbidden")
     changed = {"password": "another long one", "old_password": PASSWORD.format("alice")}
     assert (await call("PATCH", "/api/me", changed, who="alice")).status == 200
-    await alice.closed.wait()
+    assert await alice.is_closed()
     assert (await call("GET", "/api/me", who="alice")).status == 401
     assert (await call("GET", "/api/me", headers=basic("alice", PASSWORD.format("alice")))).status == 401
     assert (await call("GET", "/api/me", headers=basic("alice", "another long one"))).status == 200
@@ -258,8 +258,8 @@ async def test_a_deactivated_user_is_out_at_once_and_the_holds_are_over(box: Pre
     await manager.watch("users/#")
     reply = await call("PATCH", f"/api/users/{box.user_id('alice')}", {"is_active": False}, who="manager")
     assert (reply.status, reply.body["is_active"]) == (200, False)
-    await here.closed.wait()
-    await there.closed.wait()
+    assert await here.is_closed()
+    assert await there.is_closed()
     assert [m["status"] for m in await guest.hear("seats/status/+", 2)] == ["available"] * 2
     assert (await manager.hears("users/+/holds"))["status"] == "released"
     assert (await call("GET", "/api/me", who="alice")).status == 401
@@ -292,7 +292,7 @@ async def test_a_change_of_role_or_password_ends_tokens_and_connections(
     call, alice, bob = http(box), await join(box, "alice"), await join(box, "bob")
     reply = await call("PATCH", f"/api/users/{alice.user_id}", change, who="manager")
     assert reply.status == 200
-    await alice.closed.wait()
+    assert await alice.is_closed()
     assert (await call("GET", "/api/me", who="alice")).status == 401
     password = change.get("password", PASSWORD.format("alice"))
     me = await call("GET", "/api/me", headers=basic("alice", password))
@@ -322,7 +322,7 @@ async def test_a_user_whom_another_process_disables_is_out(box: Premises, http: 
         db.conn.close()
 
     await asyncio.to_thread(disable)
-    await alice.closed.wait()
+    assert await alice.is_closed()
     assert (await call("GET", "/api/me", who="alice")).status == 401
     guest = await join(box)
     await guest.subscribe(f"seats/status/{SHOWING}")
