@@ -39,6 +39,8 @@ class Places:
         self._max_per_address = max_per_address
         self._taken = 0
         self._by_network: Counter[str] = Counter()
+        self.refused_now = 0
+        """Connections without a place that a door keeps just to tell them so."""
 
     def __len__(self) -> int:
         return self._taken

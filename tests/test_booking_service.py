@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -460,6 +461,19 @@ async def test_the_present_has_every_change_before_it_is_published(
     monkeypatch.setattr(stage, "publish", watch)
     await stage.say(ALICE, "booking/request", booking(SEATS[:3]))
     assert seen == [True] * 6
+
+
+async def test_who_loses_a_hold_to_another_process_is_told(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking(SEATS[:2]))
+    other = sqlite3.connect(stage.database.path)
+    with other:
+        other.execute("DELETE FROM seat_claims")
+    other.close()
+    before = len(stage.published)
+    await stage.service.reload()
+    (notice,) = [message for message in stage.published[before:] if message.topic == f"users/{ALICE}/holds"]
+    assert (notice.body["status"], sorted(notice.body["seat_ids"])) == ("released", sorted(SEATS[:2]))
+    assert f"seats/status/{SHOWING}" in stage.renewed
 
 
 async def test_a_booking_of_a_showing_long_over_is_read_when_asked_for_exactly(stage: Stage) -> None:

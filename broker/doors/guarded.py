@@ -31,8 +31,6 @@ class GuardedHandler(web.RequestHandler):
     ``stands_for_many`` tells whether an address is a trusted proxy's, which is not counted as one client.
     """
 
-    refused_now = 0
-
     def __init__(
         self,
         server: web.Server,
@@ -65,8 +63,8 @@ class GuardedHandler(web.RequestHandler):
         self._network = None if self._stands_for_many(address) else network_of(address)
         self.has_place = self._places.take(self._network)
         if not self.has_place:
-            GuardedHandler.refused_now += 1
-            if GuardedHandler.refused_now > REFUSALS_AT_ONCE:
+            self._places.refused_now += 1
+            if self._places.refused_now > REFUSALS_AT_ONCE:
                 reset(transport)
                 return
         transport.set_write_buffer_limits(high=0)  # whatever waits is watched
@@ -79,7 +77,7 @@ class GuardedHandler(web.RequestHandler):
         if self.has_place:
             self._places.free(self._network)
         else:
-            GuardedHandler.refused_now -= 1
+            self._places.refused_now -= 1
 
     def arrived(self) -> None:
         """A whole request, or the CONNECT of an MQTT client, is there."""

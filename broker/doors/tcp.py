@@ -10,21 +10,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from broker.addresses import network_of
 from broker.connection import Wire
 from broker.doors.sockets import reset
+from broker.doors.wire import TransportWire
 from broker.places import Places
 
 READ_BYTES = 65536
-CLOSE_SECONDS = 5.0
-"""How long what was written last may take to leave before the connection is dropped."""
 
 
-class StreamWire:
+class StreamWire(TransportWire):
     """A :class:`broker.connection.Wire` over a TCP stream: packets travel as they are."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(writer.transport, writer.get_extra_info("peername")[0])
         self._reader = reader
-        self._transport = writer.transport
         self._writer = writer  # kept: a StreamWriter that is collected closes its transport
-        self.address, self.port = writer.get_extra_info("peername")[:2]
 
     def arrived(self) -> None:
         """The connection's own time limit is the only one here."""
@@ -37,21 +35,6 @@ class StreamWire:
 
     def frame(self, packet: bytes) -> bytes:
         return packet
-
-    def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
-
-    def buffered(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-    def close(self, *, again: bool) -> None:
-        if not self._transport.is_closing():
-            self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
-
-    def abort(self) -> None:
-        reset(self._transport)
 
 
 class TcpDoor:

@@ -19,7 +19,7 @@ from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.guarded import SERVER, GuardedHandler
-from broker.doors.sockets import reset
+from broker.doors.wire import CLOSE_SECONDS, TransportWire
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from config.settings import LimitsSettings, WebSettings
 
 logger = logging.getLogger(__name__)
-
-CLOSE_SECONDS = 5.0
-"""How long what was written last may take to leave before the connection is dropped."""
 
 PACKETS_PER_MESSAGE = 4
 """A WebSocket message may hold several packets, or a part of one: at most so many of the largest size."""
@@ -39,7 +36,7 @@ GREETING = "This box speaks MQTT over WebSocket here and on /mqtt, and HTTP unde
 Identify = Callable[[str | None, str, str], Awaitable[Identity | None]]
 
 
-class WebSocketWire:
+class WebSocketWire(TransportWire):
     """A :class:`broker.connection.Wire` over a WebSocket. Packets leave as whole binary frames, written beside
     aiohttp: without compression they carry no state of the connection (amqtt.md, fact 23)."""
 
@@ -50,13 +47,10 @@ class WebSocketWire:
         address: str,
         arrived: Callable[[], None],
     ) -> None:
+        assert request.transport is not None
+        super().__init__(request.transport, address)
         self._websocket = websocket
         self.arrived = arrived
-        assert request.transport is not None
-        self._transport: asyncio.Transport = request.transport
-        self.address = address
-        peer = self._transport.get_extra_info("peername")
-        self.port = int(peer[1]) if peer else 0
 
     async def read(self) -> bytes:
         while True:
@@ -74,21 +68,8 @@ class WebSocketWire:
             return b"\x82\x7e" + length.to_bytes(2) + packet
         return b"\x82\x7f" + length.to_bytes(8) + packet
 
-    def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
-
-    def buffered(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-    def close(self, *, again: bool) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(b"\x88\x02" + (1001 if again else 1002).to_bytes(2))
-            self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
-
-    def abort(self) -> None:
-        reset(self._transport)
+    def goodbye(self, *, again: bool) -> bytes:
+        return b"\x88\x02" + (1001 if again else 1002).to_bytes(2)
 
 
 class WebDoor:

@@ -520,7 +520,7 @@ class Ledger:
         holds = holds_of_showing(execute, showing.showing_id)
         for hold in holds:
             _end_hold(execute, hold, effects.at)
-        effects.notices += _notices(holds, "released", "The showing moved to another room.")
+        effects.notices += notices_of(holds, "released", "The showing moved to another room.")
 
     def _cancelled(self, execute: Execute, showing: Showing, effects: Effects) -> Decided[Showing]:
         if showing.status == "cancelled":
@@ -599,7 +599,7 @@ class Ledger:
             )
         execute("UPDATE hold_runs SET since = since - (ended - ?), ended = ? WHERE ended > ?", (effects.at,) * 3)
         effects.extended += holds
-        effects.notices += [replace(notice, expires_at=latest) for notice in _notices(holds, "held", "Held.")]
+        effects.notices += [replace(notice, expires_at=latest) for notice in notices_of(holds, "held", "Held.")]
 
 
 # Questions that refuse
@@ -736,10 +736,10 @@ def _end_holds(
         seats_of.setdefault(hold.showing_id, []).append(hold.seat_id)
     for showing_id, seat_ids in seats_of.items():
         _change_seats(execute, showing_id, seat_ids, "available", effects)
-    effects.notices += _notices(holds, status, message, told=told)
+    effects.notices += notices_of(holds, status, message, told=told)
 
 
-def _notices(holds: Iterable[Hold], status: Any, message: str, *, told: Sequence[str] = ()) -> list[Notice]:
+def notices_of(holds: Iterable[Hold], status: Any, message: str, *, told: Sequence[str] = ()) -> list[Notice]:
     """One notice for each showing, booking and pair of users whom the holds concern."""
     groups: dict[tuple[str, str | None, tuple[str, ...]], list[str]] = {}
     for hold in holds:
@@ -773,21 +773,7 @@ def _cancel_booking(execute: Execute, outcome: Outcome, message: str, effects: E
         (message, effects.at, outcome.booking_id),
     )
     _change_seats(execute, outcome.showing_id, outcome.seat_ids, "available", effects)
-    cancelled = Outcome(
-        booking_id=outcome.booking_id,
-        user_id=outcome.user_id,
-        requested_by=outcome.requested_by,
-        status="cancelled",
-        message=message,
-        at=effects.at,
-        created_at=outcome.created_at,
-        showing_id=outcome.showing_id,
-        seat_ids=outcome.seat_ids,
-        number=outcome.number,
-        total_cents=outcome.total_cents,
-        currency=outcome.currency,
-        key=outcome.key,
-    )
+    cancelled = replace(outcome, status="cancelled", message=message, at=effects.at)
     effects.outcomes.append(cancelled)
     return cancelled
 

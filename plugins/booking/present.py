@@ -205,11 +205,13 @@ class LiveShowing:
 
 @dataclass(slots=True)
 class Differences:
-    """What another process changed: showings whose seats, or whose own fields, differ, and bookings' outcomes."""
+    """What another process changed: showings whose seats, or whose own fields, differ, bookings' outcomes, and the
+    holds that it ended."""
 
     plans: list[str] = field(default_factory=list)
     showings: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
 
 
 class Copy:
@@ -382,6 +384,7 @@ class Copy:
             for booking_id, outcome in newer.outcomes.items()
             if booking_id not in self.outcomes or self.outcomes[booking_id] != outcome
         ]
+        differences.holds = [hold for seat, hold in self.holds.items() if seat not in newer.holds]
         return differences
 
     def in_sight(self, now: float) -> list[LiveShowing]:

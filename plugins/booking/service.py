@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import sqlite_utils
@@ -28,7 +28,7 @@ from plugins.booking.cinema import (
     Showing,
     Snapshot,
 )
-from plugins.booking.ledger import Ledger
+from plugins.booking.ledger import Ledger, notices_of
 from plugins.booking.present import (
     BOOKINGS_TOPIC,
     SEATS_TOPIC,
@@ -319,6 +319,7 @@ class Service:
             self.box.renew(SEATS_TOPIC + showing_id)
         for outcome in differences.outcomes:
             self._tell_outcome(outcome)
+        self._tell_notices(notices_of(differences.holds, "released", "The room was changed."), snapshot.at)
         self._watch_holds()
 
     def _watch_holds(self) -> None:
@@ -412,10 +413,7 @@ class Service:
                 self._expect(seat.hold.until)
         for hold in effects.extended:
             self._expect(hold.until)
-        for notice in effects.notices:
-            payload = hold_notice(notice, effects.at).encode()
-            for user_id in notice.inboxes:
-                publish(inbox(user_id), payload, qos=1, audience=_inbox_audience(user_id))
+        self._tell_notices(effects.notices, effects.at)
         changed = {change.showing.showing_id for change in effects.showings}
         for change in effects.showings:
             self._tell_showing(change.showing.showing_id)
@@ -435,6 +433,12 @@ class Service:
         audience = to or Audience(frozenset({outcome.user_id, outcome.requested_by}), frozenset({"manager"}))
         payload = confirmation(outcome).encode()
         self.box.publish(BOOKINGS_TOPIC + outcome.booking_id, payload, qos=1, audience=audience)
+
+    def _tell_notices(self, notices: Sequence[Notice], at: float) -> None:
+        for notice in notices:
+            payload = hold_notice(notice, at).encode()
+            for user_id in notice.inboxes:
+                self.box.publish(inbox(user_id), payload, qos=1, audience=_inbox_audience(user_id))
 
     def _tell_again(self, outcome: Outcome, sender: Sender) -> None:
         """A repeated request is answered to who repeated it; nobody else has news."""

@@ -1,0 +1,40 @@
+"""The half of a :class:`broker.connection.Wire` that all doors have in common: the transport that is written to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from broker.doors.sockets import reset
+
+CLOSE_SECONDS = 5.0
+"""How long what was written last may take to leave before the connection is dropped."""
+
+
+class TransportWire:
+    """Writes framed bytes to an asyncio transport, and closes it without waiting for the peer."""
+
+    def __init__(self, transport: asyncio.WriteTransport, address: str) -> None:
+        self._transport = transport
+        self.address = address
+        peer = transport.get_extra_info("peername")
+        self.port = int(peer[1]) if peer else 0
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def buffered(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def close(self, *, again: bool) -> None:
+        if not self._transport.is_closing():
+            self.write(self.goodbye(again=again))
+            self._transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
+
+    def goodbye(self, *, again: bool) -> bytes:
+        """What the door says last; ``again`` tells a browser that it may come back."""
+        return b""
+
+    def abort(self) -> None:
+        reset(self._transport)
