@@ -61,6 +61,9 @@ def connect(
 
 def migrate(db: sqlite_utils.Database, migrations: Sequence[sqlite_utils.Migrations]) -> None:
     """Apply what is pending. Raises DatabaseError if the file was written by a newer version of the box."""
+    tables = db.table_names()
+    if tables and sqlite_utils.Migrations.migrations_table not in tables:
+        raise DatabaseError(f"this is another program's database (it has a table “{tables[0]}”); set another path")
     for contribution in migrations:
         known = {migration.name for migration in contribution.pending(db)}
         applied = {migration.name for migration in contribution.applied(db)}
@@ -108,6 +111,8 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = connect(self.path, busy_timeout_seconds=self._busy_timeout_seconds)
             migrate(self._db, migrations)
+            self._db.conn.execute("BEGIN IMMEDIATE")  # what cannot be written is to be told now
+            self._db.conn.execute("ROLLBACK")
             self._read_db = connect(self.path, read_only=True, busy_timeout_seconds=self._busy_timeout_seconds)
         except (sqlite3.Error, OSError) as error:
             self._close_connections()

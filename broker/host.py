@@ -108,6 +108,8 @@ class Host:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await self._start(stack)
+            except StorageUnavailableError as error:
+                raise StartError(f"{self.settings.database.path}: {error}") from error
             except (DatabaseError, ListenError) as error:
                 raise StartError(str(error)) from error
             except (PluginError, PluginLoadError) as error:

@@ -100,8 +100,8 @@ def open_cinema(path: Path) -> sqlite_utils.Database:
     new = not path.exists()
     db = connect(path)
     if new:
-        make_users(db)
         migrate(db, [migrations])
+        make_users(db)
         add_room(db, ROOM, "Room 1", SEATS)
         add_room(db, OTHER_ROOM, "Room 2", OTHER_SEATS)
         add_showing(db, SHOWING, NOW + 10 * HOUR)

@@ -358,6 +358,16 @@ async def test_it_is_opened_as_promised(opened: OpenDatabase) -> None:
     assert pragmas(database._db) == ["wal", 2, 1]
 
 
+async def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE recipes (name TEXT)")
+    other.close()
+    with pytest.raises(DatabaseError, match="recipes"):
+        Database(path).open([migrations("note")])
+    assert connect(path).table_names() == ["recipes"]
+
+
 async def test_a_database_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     path.parent.mkdir()
     newer = connect(path)
