@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import sqlite_utils
 import typer
 from rich.console import Console
 from rich.panel import Panel
@@ -96,6 +97,8 @@ def import_file(
     settings = _settings(context)
     imported = imports.import_file(file, settings, plugin_classes(settings), now=time.time())
     _say(f"{file}: {imported}.")
+    for notice in imported.notices:
+        _say(f"{file}: {notice}")
 
 
 @app.command()
@@ -106,7 +109,7 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
         plugins = plugin_classes(settings)
     except (SettingsError, StartError) as error:
         for line in str(error).splitlines():
-            _say(str(Finding("settings", line, "mend it", prevents=True)))
+            _say(str(Finding("settings", line, prevents=True)))
         raise typer.Exit(1) from None
     findings = list(examine(settings, plugins, now=time.time()))
     for finding in findings:
@@ -174,21 +177,29 @@ async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
     host = Host(settings)
     starting = asyncio.ensure_future(host.start())
     stopping = asyncio.ensure_future(told.wait())
+    was_open = False
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
             return
         starting.result()
-        _welcome(settings, host, demo=demo)
+        _welcome(settings, host, demo=demo, empty=await host.database.read(_has_no_rooms))
+        was_open = True
         await told.wait()
     finally:
         stopping.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(host.stop(), STOP_SECONDS)
+            if was_open:
+                _say(f"{settings.cinema.name} is closed.")
 
 
-def _welcome(settings: Settings, host: Host, *, demo: bool) -> None:
+def _has_no_rooms(db: sqlite_utils.Database) -> bool:
+    return db.table("rooms").exists() and db.table("rooms").count == 0
+
+
+def _welcome(settings: Settings, host: Host, *, demo: bool, empty: bool) -> None:
     """Say where to connect and, in the demo, as whom: in a panel, or plainly where nobody reads at a terminal."""
     web, tcp = settings.listeners.web, settings.listeners.tcp
     lines: list[tuple[str, str]] = []
@@ -198,6 +209,7 @@ def _welcome(settings: Settings, host: Host, *, demo: bool) -> None:
         lines.append(("MQTT for browsers", f"ws{secure}://{place}/mqtt"))
     for place in _places(tcp.bind.host if tcp.bind else "", host.tcp_addresses):
         lines.append(("MQTT for devices", f"mqtt{'s' if tcp.certfile else ''}://{place}"))
+    lines.append(("Database", str(settings.database.path.absolute())))
     if demo:
         lines += [
             (role.capitalize(), f"{username}, password {demo_cinema.password_of(username)}")
@@ -205,6 +217,8 @@ def _welcome(settings: Settings, host: Host, *, demo: bool) -> None:
         ]
     console = Console(highlight=False)
     text = Text("\n".join(f"{label:<18} {value}" for label, value in lines))
+    if empty:
+        text.append("\nNo rooms yet: run_broker.py import FILE brings a cinema.")
     if not console.is_terminal:
         _say(f"{settings.cinema.name} is open.\n{text}\nCtrl-C closes.")
         return

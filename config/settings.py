@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -60,6 +61,18 @@ def _known_timezone(value: str) -> str:
     return value
 
 
+def _currency(value: str) -> str:
+    if re.fullmatch(r"[A-Z]{3}", value) is None:
+        raise ValueError("must be three capital letters, such as EUR")
+    return value
+
+
+def _origin(value: str) -> str:
+    if re.fullmatch(r"https?://[^/]+", value) is None:
+        raise ValueError("must be http:// or https:// and a host, without a path, such as https://box.example.org")
+    return value
+
+
 OptionalBind = Annotated[Bind | None, NoDecode, BeforeValidator(_parse_bind)]
 RequiredBind = Annotated[Bind, NoDecode, BeforeValidator(_parse_bind)]
 OptionalFile = Annotated[Path | None, BeforeValidator(_optional_file)]
@@ -74,7 +87,7 @@ class Section(BaseModel):
 class CinemaSettings(Section):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     timezone: Annotated[str, AfterValidator(_known_timezone)]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, AfterValidator(_currency)]
     languages: Annotated[list[str], Field(min_length=1)]
 
 
@@ -102,7 +115,7 @@ class DoorSettings(Section):
 
 class WebSettings(DoorSettings):
     bind: RequiredBind
-    public_urls: list[Annotated[str, Field(pattern=r"^https?://[^/]+$")]]
+    public_urls: list[Annotated[str, AfterValidator(_origin)]]
     trusted_proxies: list[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
 

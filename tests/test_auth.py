@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import secrets
 import threading
@@ -18,6 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from amqtt.contexts import BaseContext
 from boxes import until
 from pydantic import ValidationError
+from rich.console import Console
 from typer.testing import CliRunner
 
 from broker.database import Database, connect
@@ -604,6 +606,7 @@ async def test_changing_ones_password_takes_the_old_one_and_ends_what_it_opened(
     for old in [{}, {"old_password": "wrong horse"}, {"old_password": None}]:
         status, answer = await http("PATCH", "/api/me", {"password": "a new password", **old}, token=token)
         assert (status, answer["code"]) == (403, "forbidden")
+        assert (answer["message"] == "old_password is missing") == (old.get("old_password") is None)
     assert box.ended == []
     body = {"password": "a new password", "old_password": PASSWORD}
     assert (await http("PATCH", "/api/me", body, token=token))[0] == 200
@@ -826,17 +829,36 @@ def owner(tmp_path: Path) -> Owner:
 
 def test_the_owner_adds_and_lists_users(owner: Owner) -> None:
     options = ("--role", "kiosk", "--email", "k@example.org", "--name", "Left", "--password-stdin")
-    assert owner("add", "k1.left", *options, typed=PASSWORD + "\n") == (0, "")
+    assert owner("add", "k1.left", *options, typed=PASSWORD + "\n") == (0, "k1.left was added (kiosk).\n")
     (kiosk,) = owner.users()
     assert (kiosk.username, kiosk.role, kiosk.email, kiosk.name) == ("k1.left", "kiosk", "k@example.org", "Left")
     assert kiosk.password_hash is not None
     assert passwords.verify_password(PASSWORD, kiosk.password_hash)
-    status, table = owner("list")
+    status, listed = owner("list")
     assert status == 0
-    assert kiosk.user_id in table
-    assert "k1.left" in table
+    headings, line = listed.splitlines()
+    assert headings.split("\t") == ["username", "role", "name", "e-mail", "active", "since", "user id"]
+    assert line.split("\t") == ["k1.left", "kiosk", "Left", "k@example.org", "yes", line.split("\t")[5], kiosk.user_id]
 
 
+@pytest.mark.parametrize(("width", "columns"), [(200, 7), (80, 5), (60, 3)])
+def test_the_list_at_a_terminal_never_cuts_the_user_id(width: int, columns: int) -> None:
+    user_id = "0" * 36
+    row = ("k1.left", "kiosk", "Left", "k@example.org", "yes", "2030-01-01T20:00:00Z", user_id)
+    table = commands._table([row], width)
+    assert len(table.columns) == columns
+    screen = io.StringIO()
+    Console(file=screen, width=width, force_terminal=True).print(table)
+    assert user_id in screen.getvalue()
+    assert "…" not in screen.getvalue()
+
+
+@pytest.fixture
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+
+
+@pytest.mark.usefixtures("at_a_terminal")
 def test_the_owner_types_a_password_twice_and_unseen(owner: Owner) -> None:
     status, shown = owner("add", "boss", "--role", "manager", typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert status == 0
@@ -853,7 +875,8 @@ def test_the_owner_sets_a_password_and_disables_and_the_tokens_are_void(owner: O
         assert found is not None
         users.add_token(db, found.user_id, "token", now=NOON, expires_at=NOON + 1)
         arguments = ["--password-stdin"] if command == "password" else []
-        assert owner(command, name, *arguments, typed="a new password") == (0, "")
+        said = f"{name} has a new password.\n" if command == "password" else f"{name} is disabled.\n"
+        assert owner(command, name, *arguments, typed="a new password") == (0, said)
         assert db.table("tokens").count == 0
         after = users.by_username(db, name)
         db.conn.close()
@@ -862,9 +885,29 @@ def test_the_owner_sets_a_password_and_disables_and_the_tokens_are_void(owner: O
         assert (after.password_hash == found.password_hash) == (command == "disable")
 
 
+def test_the_owner_lets_a_disabled_user_in_again(owner: Owner) -> None:
+    owner("add", "alice", "--role", "customer", "--password-stdin", typed=PASSWORD)
+    assert owner("enable", "alice") == (0, "alice was enabled already.\n")
+    owner("disable", "alice")
+    assert owner("disable", "alice") == (0, "alice was disabled already.\n")
+    assert owner("enable", "alice") == (0, "alice is enabled.\n")
+    assert [user.is_active for user in owner.users()] == [True]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        # Refused before the password is asked for, or it would be the missing terminal that is told.
+        (("add", "boss", "--role", "customer"), "This username is taken.\n"),
+        (("add", "B", "--role", "customer"), "username: must be 3 to 32 of a-z, 0-9, dot, dash and underscore\n"),
+        (("add", "alice", "--role", "customer", "--email", "a"), "email: must be an e-mail address"),
+        (("password", "nobody"), "There is no such user; “user list” shows all.\n"),
+        (("enable", "nobody"), "There is no such user; “user list” shows all.\n"),
+        (
+            ("add", "alice", "--role", "customer"),
+            "There is no terminal to ask for the password at; give it with --pass",
+        ),
+        (("password", "boss"), "There is no terminal to ask for the password at; give it with --password-stdin.\n"),
         (("add", "boss", "--role", "customer", "--password-stdin"), "This username is taken.\n"),
         (("add", "B", "--role", "customer", "--password-stdin"), "username: "),
         (("password", "nobody", "--password-stdin"), "There is no such user; “user list” shows all.\n"),

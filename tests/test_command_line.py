@@ -21,6 +21,10 @@ from typing import Any
 
 import pytest
 
+from broker.host import plugin_classes
+from config import load_settings
+from plugins.booking.check import examine
+
 FRONT = Path(__file__).resolve().parent.parent / "run_broker.py"
 START_SECONDS = 30
 STOP_SECONDS = 5
@@ -147,7 +151,11 @@ def test_without_a_command_it_serves_the_default_database(terminal: Terminal, se
     process, said = serving()
     assert get(f"{address(said)}/healthz") == {"status": "ok"}
     assert terminal.database.is_file()
-    assert stop(process) == 0
+    assert str(terminal.database) in said
+    assert "No rooms yet: run_broker.py import FILE brings a cinema." in said
+    process.terminate()
+    assert process.communicate(timeout=START_SECONDS)[0] == "Cinema is closed.\n"
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -208,6 +216,7 @@ def test_the_demo_says_as_whom_to_sign_in_and_lets_them_in(terminal: Terminal, s
         assert session["user"]["role"] == role
     assert len(get(f"{address(said)}/api/showings")) >= 7 * 2
     assert stop(process) == 0
+    assert "No rooms yet" not in said
     assert "alice-demo" in said
     assert "manager-demo" in said
     assert (terminal.folder / "data" / "demo.db").is_file()
@@ -259,8 +268,8 @@ def test_wrong_settings_end_it_with_status_2_and_a_line_each(terminal: Terminal)
     done = terminal.run("serve", LYNRIE_BOOKING__HOLD_SECONDS="0", LYNRIE_LIMITS__CONNECT_SECONDS="soon")
     assert done.returncode == 2
     assert sorted(line.split(" ")[0] for line in done.stderr.splitlines()) == [
-        "booking.hold_seconds",
-        "limits.connect_seconds",
+        "LYNRIE_BOOKING__HOLD_SECONDS",
+        "LYNRIE_LIMITS__CONNECT_SECONDS",
     ]
 
 
@@ -322,6 +331,9 @@ def test_import_says_what_it_did(terminal: Terminal) -> None:
     done = terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
     assert done.returncode == 0, done.stderr
     assert "1 room (1 new) with 10 seats, 1 showing (1 new) and 1 user (1 new) imported" in done.stdout
+    smaller = {"rooms": [{"name": "Room 1", "rows": [{"row": "A", "seats": 8}]}]}
+    done = terminal.run("import", str(terminal.write("cinema.json", smaller)))
+    assert done.stdout.endswith("cinema.json: Room 1: 2 seats removed\n")
 
 
 def test_a_box_that_is_open_shows_what_is_imported(terminal: Terminal, serving: Serving) -> None:
@@ -423,7 +435,45 @@ def test_check_finds_a_demo_beyond_loopback(terminal: Terminal, serving: Serving
 def test_check_finds_wrong_settings(terminal: Terminal) -> None:
     done = terminal.run("check", LYNRIE_BOOKING__HOLD_SECONDS="0")
     assert done.returncode == 1
-    assert "booking.hold_seconds" in done.stdout
+    assert done.stdout == "STOP  settings: LYNRIE_BOOKING__HOLD_SECONDS = '0': must be 1 to 3600\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ('[policy.guest]\nsubscribe = ["a/#/b"]', "settings: policy.guest.subscribe = 'a/#/b': must be an MQTT topic"),
+        (
+            '[plugins."plugins.acl.AclPlugin"]\ntypo = 1',
+            "plugins: plugins.plugins.acl.AclPlugin.typo: there is no such",
+        ),
+        (
+            '[listeners.web]\ncertfile = "box.toml"\nkeyfile = "box.toml"',
+            "listeners.web: box.toml and box.toml are not",
+        ),
+        ('[listeners.web]\ncertfile = "no.pem"\nkeyfile = "box.toml"', "listeners.web: there is no file no.pem"),
+        ('[database]\npath = "box.toml/cinema.db"', "is no folder"),
+    ],
+)
+def test_check_stops_where_serve_would(terminal: Terminal, settings: str, told: str) -> None:
+    terminal.write("box.toml", settings)
+    done = terminal.run("check", "--config", "box.toml")
+    assert done.returncode == 1, done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("STOP")]
+    assert told in line
+    assert terminal.run("serve", "--config", "box.toml").returncode != 0
+
+
+@pytest.mark.parametrize("closed", ["", "cinema.db"])
+def test_check_finds_a_database_that_is_not_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    database = tmp_path / "cinema.db"
+    database.touch()
+    real = os.access  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / closed and real(path, mode))
+    settings = load_settings(database={"path": str(database)})
+    findings = list(examine(settings, plugin_classes(settings), now=0))
+    assert [finding.prevents for finding in findings if "not writable" in finding.text] == [True]
 
 
 # The plugins' commands

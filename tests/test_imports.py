@@ -175,7 +175,39 @@ def test_a_time_with_an_offset_is_taken_at_its_word(office: Office) -> None:
 def test_an_hour_that_the_clocks_leave_out_is_refused(office: Office) -> None:
     finding = office.refuses(rooms=[ROOM], showings=[{**SHOWING, "starts_at": "2030-03-31T02:30"}])
     assert "showings[0].starts_at" in finding
-    assert "Europe/Amsterdam" in finding
+    assert "Europe/Amsterdam's clocks on that day: they go to summer time" in finding
+
+
+def test_a_price_for_a_type_that_no_seat_has_is_refused(office: Office) -> None:
+    room = {"name": "R", "rows": [{"row": "A", "seats": 2, "types": {"2": "premium"}}]}
+    showing = {**SHOWING, "room": "R", "prices": {"premum": "12.00"}}
+    assert office.refuses(rooms=[room], showings=[showing]).endswith(
+        "showings[0].prices.premum: no seat of the room is of this type; there are premium, standard"
+    )
+
+
+def test_what_the_owner_may_not_have_meant_is_told_and_imported(office: Office) -> None:
+    room = {"name": "R", "rows": [{"row": "A", "seats": 2}]}
+
+    def showing(title: str, starts_at: str) -> dict[str, Any]:
+        return {"title": title, "room": "R", "starts_at": starts_at, "minutes": 60, "price": "9.50"}
+
+    after = [showing("One", "2090-01-01T20:00"), showing("Two", "2090-01-01T21:00")]
+    assert office.bring(rooms=[room], showings=after).notices == ()
+    wrong = [showing("Three", "2090-01-01T20:30"), showing("Old", "1990-01-01T20:00")]
+    assert office.bring(showings=wrong).notices == (
+        "R: “Three” at 2090-01-01 20:30 overlaps with “One” at 2090-01-01 20:00",
+        "R: “Two” at 2090-01-01 21:00 overlaps with “Three” at 2090-01-01 20:30",
+        "“Old” at 1990-01-01 20:00 is over already",
+    )
+    assert len(office.rows("SELECT 1 FROM showings")) == 4
+
+
+def test_a_rooms_changed_plan_is_told(office: Office) -> None:
+    assert office.bring(rooms=[{"name": "R", "rows": [{"row": "A", "seats": 25}]}]).notices == ()
+    assert office.bring(rooms=[{"name": "R", "rows": [{"row": "A", "seats": 3}]}]).notices == ("R: 22 seats removed",)
+    rows = [{"row": "A", "seats": 2}, {"row": "B", "seats": 2}]
+    assert office.bring(rooms=[{"name": "R", "rows": rows}]).notices == ("R: 2 seats added, 1 seat removed",)
 
 
 def test_minutes_are_120_when_left_out(office: Office) -> None:

@@ -74,13 +74,17 @@ def test_a_door_is_switched_on_by_the_environment(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("text", "name", "value", "allowed"),
     [
-        ("[booking]\nhold_seconds = 0", "booking.hold_seconds", "0", "greater than or equal to 1"),
-        ("[booking]\nhold_seconds = 3601", "booking.hold_seconds", "3601", "less than or equal to 3600"),
+        ("[booking]\nhold_seconds = 0", "booking.hold_seconds", "0", "must be 1 to 3600"),
+        ("[booking]\nhold_seconds = 3601", "booking.hold_seconds", "3601", "must be 1 to 3600"),
         ('[listeners.web]\nbind = "9001"', "listeners.web.bind", "9001", "host:port"),
         ('[listeners.web]\nbind = "localhost:65536"', "listeners.web.bind", "localhost:65536", "host:port"),
         ('[cinema]\ntimezone = "Europe/Nowhere"', "cinema.timezone", "Europe/Nowhere", "IANA time zone"),
-        ('[cinema]\ncurrency = "euro"', "cinema.currency", "euro", "pattern"),
-        ('[limits]\nmax_connections = "many"', "limits.max_connections", "many", "integer"),
+        ('[cinema]\ncurrency = "euro"', "cinema.currency", "euro", "must be three capital letters, such as EUR"),
+        ('[limits]\nmax_connections = "many"', "limits.max_connections", "many", "must be a whole number"),
+        ("[limits]\nmax_connections = 0", "limits.max_connections", "0", "must be at least 1"),
+        ("[auth]\nallow_guests = 3", "auth.allow_guests", "3", "must be true or false"),
+        ('[listeners.web]\ntrusted_proxies = ["home"]', "listeners.web.trusted_proxies[0]", "home", "an IP address"),
+        ('[cinema]\nlanguages = "en"', "cinema.languages", "en", "must be a list"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(
@@ -110,6 +114,29 @@ def test_a_mistyped_name_in_the_environment_is_refused(name: str, monkeypatch: p
     monkeypatch.setenv(name, "60")
     with pytest.raises(SettingsError, match="there is no"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("LYNRIE_BOOKING__HOLD_SECONDS", "0", " = '0': must be 1 to 3600"),
+        ("LYNRIE_BOOKING__HOLD_SECOND", "1", ": there is no such setting"),
+        (
+            "LYNRIE_LISTENERS__WEB__PUBLIC_URLS",
+            "https://box.example.org",
+            " = 'https://box.example.org': a list is written as JSON, such as [\"https://box.example.org\"]",
+        ),
+        ("LYNRIE_CINEMA__LANGUAGES", '"en"', ' = \'"en"\': a list is written as JSON, such as ["en"]'),
+        ("LYNRIE_BOOKING", "60", ' = \'60\': a section is written as JSON, such as {"setting": "value"}'),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_told_by_the_variables_name(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    assert str(wrong.value) == name + told
 
 
 def test_a_door_beyond_loopback_needs_a_certificate_or_the_owners_word(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
@@ -25,7 +25,7 @@ from plugins.auth import users
 from plugins.auth.passwords import hash_password
 from plugins.auth.wire import AccountBody, AccountRole, PasswordBody, iso
 
-user = typer.Typer(name="user", no_args_is_help=True, help="Add, list and disable users.")
+user = typer.Typer(name="user", no_args_is_help=True, help="Add, list, disable and enable users, and set passwords.")
 
 Username = Annotated[str, typer.Argument(metavar="NAME", help="3 to 32 of a-z, 0-9, dot, dash, underscore.")]
 Account = Annotated[str, typer.Argument(metavar="NAME", help="The username; a visitor's is the user id.")]
@@ -42,12 +42,12 @@ def add(
     password_stdin: FromStdin = False,
 ) -> None:
     """Add an account."""
-    try:
-        body = AccountBody(
-            username=name, password=_ask_password(password_stdin), role=role, email=email, name=full_name
-        )
-    except ValidationError as error:
-        _fail_validation(error)
+    # All that can be refused is, before anybody thinks of a password.
+    _account(name, _ANY_PASSWORD, role, email, full_name)
+    with _transaction(context) as db:
+        if users.by_username(db, name) is not None:
+            raise users.UsernameTakenError
+    body = _account(name, _ask_password(password_stdin), role, email, full_name)
     password_hash = hash_password(body.password)
     with _transaction(context) as db:
         users.add_account(
@@ -59,6 +59,7 @@ def add(
             name=body.name,
             now=time.time(),
         )
+    _say(f"{body.username} was added ({body.role}).")
 
 
 @user.command("list")
@@ -66,9 +67,8 @@ def list_users(context: typer.Context) -> None:
     """Show all users, the oldest first."""
     with _transaction(context) as db:
         everybody = users.everybody(db)
-    table = Table("username", "role", "name", "e-mail", "active", "since", "user id")
-    for each in everybody:
-        cells = (
+    rows = [
+        (
             each.username or "",
             each.role,
             each.name or "",
@@ -77,13 +77,43 @@ def list_users(context: typer.Context) -> None:
             iso(each.created_at),
             each.user_id,
         )
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
-    Console().print(table)
+        for each in everybody
+    ]
+    console = Console()
+    if not console.is_terminal or console.width < _NARROWEST:
+        for row in (_COLUMNS, *rows):
+            typer.echo("\t".join(_printable(cell) for cell in row))
+        return
+    console.print(_table(rows, console.width))
+
+
+_COLUMNS = ("username", "role", "name", "e-mail", "active", "since", "user id")
+_NARROWEST = 60
+_GIVE_WAY = ("since", "e-mail", "name", "active")
+"""The columns that a narrow terminal goes without, the first of them first."""
+
+
+def _table(rows: Sequence[Sequence[str]], width: int) -> Table:
+    """The users, no cell cut: columns give way instead."""
+    shown = list(range(len(_COLUMNS)))
+    longest = [max(len(row[column]) for row in (_COLUMNS, *rows)) for column in shown]
+    for name in _GIVE_WAY:
+        if sum(longest[column] + 3 for column in shown) + 1 > width:
+            shown.remove(_COLUMNS.index(name))
+    table = Table()
+    for column in shown:
+        table.add_column(_COLUMNS[column], no_wrap=_COLUMNS[column] == "user id", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_printable(row[column])) for column in shown))
+    return table
 
 
 @user.command()
 def password(context: typer.Context, name: Account, password_stdin: FromStdin = False) -> None:
     """Set a user's password; connections and tokens of the old one end."""
+    with _transaction(context) as db:
+        if _find(db, name).role == "visitor":
+            raise users.NoAccountError
     try:
         body = PasswordBody(password=_ask_password(password_stdin))
     except ValidationError as error:
@@ -91,13 +121,27 @@ def password(context: typer.Context, name: Account, password_stdin: FromStdin = 
     password_hash = hash_password(body.password)
     with _transaction(context) as db:
         users.change(db, _find(db, name).user_id, {"password_hash": password_hash})
+    _say(f"{name} has a new password.")
 
 
 @user.command()
 def disable(context: typer.Context, name: Account) -> None:
     """Let a user in no longer; connections, tokens and holds end, bookings stay."""
+    _say(f"{name} is disabled." if _set_active(context, name, False) else f"{name} was disabled already.")
+
+
+@user.command()
+def enable(context: typer.Context, name: Account) -> None:
+    """Let a disabled user in again."""
+    _say(f"{name} is enabled." if _set_active(context, name, True) else f"{name} was enabled already.")
+
+
+def _set_active(context: typer.Context, name: str, active: bool) -> bool:
+    """Whether that changed anything."""
     with _transaction(context) as db:
-        users.change(db, _find(db, name).user_id, {"is_active": False})
+        found = _find(db, name)
+        users.change(db, found.user_id, {"is_active": active})
+    return found.is_active != active
 
 
 @contextmanager
@@ -140,7 +184,19 @@ def _find(db: sqlite_utils.Database, name: str) -> users.User:
 def _ask_password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        _fail("There is no terminal to ask for the password at; give it with --password-stdin.")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+_ANY_PASSWORD = "to be typed in"  # noqa: S105  # nobody gets it
+
+
+def _account(name: str, password: str, role: AccountRole, email: str | None, full_name: str | None) -> AccountBody:
+    try:
+        return AccountBody(username=name, password=password, role=role, email=email, name=full_name)
+    except ValidationError as error:
+        _fail_validation(error)
 
 
 def _printable(text: str) -> str:
@@ -150,7 +206,13 @@ def _printable(text: str) -> str:
 
 def _fail_validation(error: ValidationError) -> NoReturn:
     first = error.errors(include_input=False, include_url=False)[0]
+    if first["loc"][0] == "username":
+        _fail("username: must be 3 to 32 of a-z, 0-9, dot, dash and underscore")
     _fail(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}")
+
+
+def _say(sentence: str) -> None:
+    typer.echo(_printable(sentence))
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -66,6 +66,8 @@ class AccountRoutes:
     async def change_me(self, request: web.Request) -> web.StreamResponse:
         by = self._authority(request)
         body = await read_body(request, OwnChangeBody)
+        if body.password is not None and body.old_password is None and by.standing.role != "visitor":
+            raise Refusal("forbidden", "old_password is missing", status=403)
         changes = body.model_dump(include={"name", "email"}, exclude_unset=True)
         return _user_answer(
             await self._accounts.change_own(by, changes, password=body.password, old_password=body.old_password)

@@ -5,15 +5,20 @@ Nothing is changed: no file is made, no table migrated.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import dacite
 import sqlite_utils
 
 from broker.database import describe
 from broker.plugin import BoxPlugin
-from config import Settings
+from config import Settings, SettingsError
+from plugins.acl import AclPlugin, Policy
 from plugins.booking import demo
 
 
@@ -34,10 +39,40 @@ class Finding:
 
 def examine(settings: Settings, plugins: Sequence[type], *, now: float) -> Iterator[Finding]:
     """Look at everything; ``now`` is in seconds since 1970."""
-    yield Finding("settings", "valid")
-    yield Finding("plugins", f"{len(plugins)} can be loaded")
+    yield from _or_valid("settings", "valid", _policy(settings, plugins))
+    yield from _or_valid("plugins", f"{len(plugins)} can be loaded", _options(settings, plugins))
     yield from _doors(settings)
     yield from _database(settings, plugins, now)
+
+
+def _or_valid(subject: str, valid: str, wrong: Iterator[str]) -> Iterator[Finding]:
+    findings = [Finding(subject, text, prevents=True) for text in wrong]
+    yield from findings or [Finding(subject, valid)]
+
+
+def _policy(settings: Settings, plugins: Sequence[type]) -> Iterator[str]:
+    if not any(issubclass(plugin, AclPlugin) for plugin in plugins):
+        return
+    try:
+        Policy(settings.policy)
+    except SettingsError as error:
+        yield from str(error).splitlines()
+
+
+def _options(settings: Settings, plugins: Sequence[type]) -> Iterator[str]:
+    """What is wrong with the plugins' options, read as amqtt reads them."""
+    for (path, options), plugin in zip(settings.plugins.items(), plugins, strict=True):
+        try:
+            dacite.from_dict(getattr(plugin, "Config"), options, dacite.Config(strict=True))  # noqa: B009  # amqtt's
+        except dacite.UnexpectedDataError as error:
+            for name in sorted(error.keys):
+                yield f"plugins.{path}.{name}: there is no such option"
+        except dacite.MissingValueError as error:
+            yield f"plugins.{path}.{error.field_path}: this option is missing"
+        except dacite.DaciteFieldError as error:
+            yield f"plugins.{path}.{error.field_path}: the value is of the wrong type"
+        except (dacite.DaciteError, TypeError) as error:
+            yield f"plugins.{path}: its options cannot be read: {error}"
 
 
 def _doors(settings: Settings) -> Iterator[Finding]:
@@ -54,14 +89,34 @@ def _doors(settings: Settings) -> Iterator[Finding]:
                 f"passwords travel in clear beyond loopback, to {bind}",
                 "set certfile and keyfile, or put the box behind a proxy with TLS",
             )
-        for file in (door.certfile, door.keyfile):
-            if file is not None and not file.is_file():
-                yield Finding(name, f"there is no file {file}", "set certfile and keyfile", prevents=True)
+        if door.certfile is None or door.keyfile is None:
+            continue
+        missing = [file for file in (door.certfile, door.keyfile) if not file.is_file()]
+        for file in missing:
+            yield Finding(name, f"there is no file {file}", "set certfile and keyfile", prevents=True)
+        if not missing and (problem := _pair_problem(door.certfile, door.keyfile)):
+            yield Finding(name, problem, prevents=True)
+
+
+def _pair_problem(certfile: Path, keyfile: Path) -> str:
+    """Why the certificate and its key cannot be served with; empty if they can."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return f"the key {keyfile} is not that of the certificate {certfile}"
+        return f"{certfile} and {keyfile} are not a certificate and its key in PEM"
+    except OSError as error:
+        return f"{certfile} and {keyfile} cannot be read: {error.strerror}"
+    return ""
 
 
 def _database(settings: Settings, plugins: Sequence[type], now: float) -> Iterator[Finding]:
     path = settings.database.path
     subject = f"database {path}"
+    if problem := _place_problem(path):
+        yield Finding(subject, problem, "let the box write there, or set database.path", prevents=True)
+        return
     if not path.exists():
         yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
         return
@@ -74,6 +129,20 @@ def _database(settings: Settings, plugins: Sequence[type], now: float) -> Iterat
             connection.close()
     except sqlite3.Error as error:
         yield Finding(subject, describe(error), _REMEDIES.get(describe(error), _RESTORE), prevents=True)
+
+
+def _place_problem(path: Path) -> str:
+    """Why the database cannot be written to, or made; empty if it can. SQLite makes files beside it too."""
+    folder = path.absolute().parent
+    while not folder.exists():  # the first start makes it
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is no folder where files can be made"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"the folder {folder} is not writable"
+    if path.is_file() and not os.access(path, os.R_OK | os.W_OK):
+        return "the file is not writable"
+    return ""
 
 
 _RESTORE = "restore a backup, or move the file away to begin anew"

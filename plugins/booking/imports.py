@@ -165,7 +165,7 @@ class ShowingEntry(_Entry):
             local = moment.replace(tzinfo=timezone)
             moment = local.astimezone(UTC)
             if moment.astimezone(timezone).replace(tzinfo=None) != local.replace(tzinfo=None):
-                raise ValueError(f"is left out by {timezone.key}'s clocks on that day: they go from winter to summer")
+                raise ValueError(f"is left out by {timezone.key}'s clocks on that day: they go to summer time")
         seconds = int(moment.timestamp())
         if not (is_in_time(seconds) and is_in_time(seconds + self.minutes * 60)):
             raise ValueError("must be in a year from 1970 to 9998, as must the end")
@@ -267,6 +267,8 @@ class Imported:
     seats: int
     showings: Count
     users: Count
+    notices: tuple[str, ...] = ()
+    """What the owner may not have meant, and what changed in rooms that were there; a sentence each."""
 
     def __str__(self) -> str:
         return (
@@ -330,10 +332,12 @@ def add(
     now: float,
 ) -> Imported:
     """Add the file's cinema, or update it, in the transaction under way. Raises ImportFileError."""
-    rooms = [_add_room(db, f"rooms[{index}]", entry) for index, entry in enumerate(cinema.rooms)]
+    notices: list[str] = []
+    rooms = [_add_room(db, f"rooms[{index}]", entry, notices) for index, entry in enumerate(cinema.rooms)]
     _require_different("rooms", [room_id for room_id, _ in rooms])
     showings = [_add_showing(db, f"showings[{index}]", entry, settings) for index, entry in enumerate(cinema.showings)]
     _require_different("showings", [showing_id for showing_id, _ in showings])
+    notices += _doubtful(db, {showing_id for showing_id, _ in showings}, ZoneInfo(settings.cinema.timezone), now)
     accounts = [
         _add_user(db, f"users[{index}]", entry, password_hashes[entry.username], now)
         for index, entry in enumerate(cinema.users)
@@ -344,7 +348,41 @@ def add(
         seats=sum(len(entry.places()) for entry in cinema.rooms),
         showings=Count(len(showings), sum(new for _, new in showings)),
         users=Count(len(accounts), sum(new for _, new in accounts)),
+        notices=tuple(notices),
     )
+
+
+MAX_OVERLAPS_TOLD = 10
+
+
+def _doubtful(db: sqlite_utils.Database, imported: set[str], timezone: ZoneInfo, now: float) -> Iterator[str]:
+    """Imported showings that are over, or overlap with another in their room."""
+
+    def named(title: str, starts_at: int) -> str:
+        return f"“{title}” at {datetime.fromtimestamp(starts_at, timezone).strftime('%Y-%m-%d %H:%M')}"
+
+    over, overlaps = [], []
+    before: tuple[str, str, int, int] | None = None  # the one that ends last so far: id, room, end, place in rows
+    rows = db.conn.execute(
+        "SELECT showing_id, rooms.name, title, starts_at, ends_at FROM showings JOIN rooms USING (room_id) "
+        "WHERE status = 'scheduled' ORDER BY room_id, starts_at"
+    ).fetchall()
+    for place, (showing_id, room, title, starts_at, ends_at) in enumerate(rows):
+        if showing_id in imported and ends_at <= now:
+            over.append(named(title, starts_at))
+        if before is None or before[1] != room:
+            before = showing_id, room, ends_at, place
+            continue
+        if starts_at < before[2] and imported & {showing_id, before[0]}:
+            other = rows[before[3]]
+            overlaps.append(f"{room}: {named(title, starts_at)} overlaps with {named(other[2], other[3])}")
+        if ends_at > before[2]:
+            before = showing_id, room, ends_at, place
+    yield from overlaps[:MAX_OVERLAPS_TOLD]
+    if more := overlaps[MAX_OVERLAPS_TOLD:]:
+        yield f"{len(more)} more showings overlap with another"
+    if over:
+        yield f"{over[0]} is over already" if len(over) == 1 else f"{len(over)} showings are over already, as {over[0]}"
 
 
 def _require_different(kind: str, ids: Sequence[str]) -> None:
@@ -353,7 +391,7 @@ def _require_different(kind: str, ids: Sequence[str]) -> None:
         raise ImportFileError(f"{kind}[{second}]: this is the same as {kind}[{first}]")
 
 
-def _add_room(db: sqlite_utils.Database, path: str, entry: RoomEntry) -> tuple[str, bool]:
+def _add_room(db: sqlite_utils.Database, path: str, entry: RoomEntry, notices: list[str]) -> tuple[str, bool]:
     """The room's id, and whether it is new."""
     by_name = _one(db, "SELECT room_id FROM rooms WHERE name = ?", entry.name)
     room_id = _one(db, "SELECT room_id FROM rooms WHERE room_id = ?", entry.room_id) or by_name
@@ -365,12 +403,23 @@ def _add_room(db: sqlite_utils.Database, path: str, entry: RoomEntry) -> tuple[s
     if by_name not in (None, room_id):
         raise ImportFileError(f"{path}.name: another room has this name")
     db.conn.execute("UPDATE rooms SET name = ? WHERE room_id = ?", (entry.name, room_id))
-    _set_plan(db, path, room_id, entry.places())
+    added, removed = _set_plan(db, path, room_id, entry.places())
+    changes = [f"{_seats(number)} {what}" for number, what in ((added, "added"), (removed, "removed")) if number]
+    if changes:
+        notices.append(f"{entry.name}: {', '.join(changes)}")
     return room_id, False
 
 
-def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequence[SeatPlace]) -> None:
-    """Give the room these seats, in this order. A seat is the same as before if its row and number are."""
+def _seats(number: int) -> str:
+    return "1 seat" if number == 1 else f"{number} seats"
+
+
+def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequence[SeatPlace]) -> tuple[int, int]:
+    """Give the room these seats, in this order; how many are new, and how many were taken out.
+
+    A seat is the same as before if its row and number are.
+    """
+    added = 0
     present = {
         (row, number): (seat_id, tuple(rest))
         for seat_id, row, number, *rest in db.conn.execute(
@@ -381,6 +430,7 @@ def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequen
         wanted = (place.type, place.x, place.y, position)
         seat_id, found = present.pop((place.row, place.number), (None, None))
         if seat_id is None:
+            added += 1
             db.conn.execute(
                 'INSERT INTO seats (seat_id, room_id, "row", number, type, x, y, position) '
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -398,6 +448,7 @@ def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequen
         db.conn.execute("DELETE FROM seat_claims WHERE seat_id = ?", (seat_id,))
         db.conn.execute("DELETE FROM hold_runs WHERE seat_id = ?", (seat_id,))
         db.conn.execute("DELETE FROM seats WHERE seat_id = ?", (seat_id,))
+    return added, len(present)
 
 
 def _add_showing(db: sqlite_utils.Database, path: str, entry: ShowingEntry, settings: Settings) -> tuple[str, bool]:
@@ -405,6 +456,11 @@ def _add_showing(db: sqlite_utils.Database, path: str, entry: ShowingEntry, sett
     room_id = _one(db, "SELECT room_id FROM rooms WHERE room_id = ? OR name = ?", entry.room_id, entry.room)
     if room_id is None:
         raise ImportFileError(f"{path}.{'room' if entry.room else 'room_id'}: there is no such room")
+    types = [kind for (kind,) in db.conn.execute("SELECT DISTINCT type FROM seats WHERE room_id = ?", (room_id,))]
+    for kind in entry.prices:
+        if kind not in types:
+            there_are = ", ".join(sorted(types))
+            raise ImportFileError(f"{path}.prices.{kind}: no seat of the room is of this type; there are {there_are}")
     try:
         starts_at = entry.starts(ZoneInfo(settings.cinema.timezone))
     except (ValueError, OverflowError) as error:
