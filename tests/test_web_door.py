@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from boxes import until
 from conftest import OpenClient, StartBox
 from raw_mqtt import RawClient, TcpTransport, WebSocketTransport, connect
@@ -342,25 +341,27 @@ async def test_a_second_header_that_drips_does_not_keep_its_connection_for_ever(
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A certificate for localhost, its key, and the authority that issued it."""
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
-    options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
-    command = ["openssl", "req", *options.split(), "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(key))
+    for pem in issued.cert_chain_pems:
+        pem.write_to_path(str(cert), append=True)
+    return cert, key, folder / "authority.pem"
 
 
-async def tls_box(box: StartBox, certificate: tuple[Path, Path], **overrides: Any) -> Host:
+async def tls_box(box: StartBox, certificate: tuple[Path, Path, Path], **overrides: Any) -> Host:
     files = {"certfile": str(certificate[0]), "keyfile": str(certificate[1])}
     return await box(listeners={"web": files, "tcp": files}, **overrides)
 
 
-async def test_both_doors_speak_tls(box: StartBox, certificate: tuple[Path, Path]) -> None:
+async def test_both_doors_speak_tls(box: StartBox, certificate: tuple[Path, Path, Path]) -> None:
     host = await tls_box(box, certificate)
-    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    trusting = ssl.create_default_context(cafile=str(certificate[2]))
     async with aiohttp.ClientSession() as session:
         url = "https://{}:{}".format(*host.web_addresses[0])
         async with session.get(url + "/healthz", ssl=trusting, server_hostname="localhost") as response:
@@ -374,7 +375,7 @@ async def test_both_doors_speak_tls(box: StartBox, certificate: tuple[Path, Path
 
 
 async def test_a_tls_handshake_that_does_not_come_is_closed(
-    box: StartBox, client: OpenClient, certificate: tuple[Path, Path]
+    box: StartBox, client: OpenClient, certificate: tuple[Path, Path, Path]
 ) -> None:
     host = await tls_box(box, certificate, limits={"connect_seconds": 0.2})
     for address in (*host.tcp_addresses, *host.web_addresses):
