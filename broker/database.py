@@ -96,8 +96,6 @@ class Database:
         self._foreign_change: Callable[[], None] | None = None
         self._data_version = 0
         self._is_in_a_hurry = threading.Event()
-        self.writable = True
-        """Whether the last transaction could be committed."""
 
     def open(
         self, migrations: Sequence[sqlite_utils.Migrations] = (), *, foreign_change: Callable[[], None] | None = None
@@ -232,9 +230,7 @@ class Database:
             logger.error("Nothing of %d waiting changes could be written: %s", len(batch), describe(error))
             with contextlib.suppress(sqlite3.Error):
                 self._db.conn.rollback()
-            self.writable = False
             return [(None, StorageUnavailableError(describe(error)))] * len(batch)
-        self.writable = True
         return results
 
     def _take_the_lock(self) -> None:

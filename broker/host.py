@@ -8,8 +8,7 @@ import importlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 
 from aiohttp import web
 from amqtt.errors import PluginError, PluginLoadError
@@ -120,22 +119,6 @@ class Host:
         """Take no new work, finish and answer what is in flight, close."""
         self.database.hurry()
         await self._stopping.aclose()
-
-    async def serve_until(self, stop: asyncio.Event) -> None:
-        """Serve until the event is set, then stop."""
-        try:
-            await stop.wait()
-        finally:
-            await self.stop()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Host]:
-        """Start, and stop afterwards."""
-        await self.start()
-        try:
-            yield self
-        finally:
-            await self.stop()
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         migrations = [

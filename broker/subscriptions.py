@@ -7,7 +7,7 @@ without a walk over everybody who subscribed to the same wildcard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 MAX_LEVELS = 32
@@ -120,6 +120,3 @@ class SubscriptionIndex(Generic[S]):
             if (multi := level.below.get("#")) is not None:  # a/# matches a, too (§4.7.1.2)
                 found.append(multi)
         return found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.filters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +17,31 @@ StartBox = Callable[..., Awaitable[Host]]
 OpenClient = Callable[..., Awaitable[RawClient]]
 
 
+@asynccontextmanager
+async def boxes(tmp_path: Path, **always: Any) -> AsyncIterator[StartBox]:
+    """Starts boxes with these settings, and stops them at the end."""
+    async with AsyncExitStack() as started:
+
+        async def start(**overrides: Any) -> Host:
+            host = await start_box(tmp_path, **{**always, **overrides})
+            started.push_async_callback(host.stop)
+            return host
+
+        yield start
+
+
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[StartBox]:
     """``await box(limits={…})`` starts a box with the sample plugins; the sections are those of the settings."""
-    started: list[Host] = []
-
-    async def start(**overrides: Any) -> Host:
-        overrides.setdefault("plugins", SAMPLE_PLUGINS)
-        host = await start_box(tmp_path, **overrides)
-        started.append(host)
-        return host
-
-    yield start
-    for host in started:
-        await host.stop()
+    async with boxes(tmp_path, plugins=SAMPLE_PLUGINS) as start:
+        yield start
 
 
 @pytest.fixture
 async def cinema(tmp_path: Path) -> AsyncIterator[StartBox]:
     """``await cinema(limits={…})`` starts a box as default.toml has it, with the cinema's own plugins."""
-    started: list[Host] = []
-
-    async def start(**overrides: Any) -> Host:
-        host = await start_box(tmp_path, **overrides)
-        started.append(host)
-        return host
-
-    yield start
-    for host in started:
-        await host.stop()
+    async with boxes(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

@@ -183,3 +183,11 @@ def test_what_is_none_is_left_out() -> None:
 def test_an_id_is_a_lower_case_uuid_with_hyphens() -> None:
     assert is_id(SHOWING)
     assert not any(map(is_id, [None, 1, "", SHOWING + "\n", SHOWING[:-1] + "A", SHOWING.replace("-", "")]))
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+@pytest.mark.parametrize("field", [b"timestamp", b"of_no_interest"])
+def test_what_json_does_not_know_is_not_json(field: bytes, number: bytes) -> None:
+    with pytest.raises(Refusal) as refusal:
+        parse(HoldRequest, json.dumps(WHOLE).encode().removesuffix(b"}") + b', "' + field + b'": ' + number + b"}")
+    assert refusal.value.code == "invalid_json"

@@ -400,23 +400,14 @@ def parse(model: type[M], payload: bytes) -> M:
     there; its details are those ids of the request that are well-formed, so that the client knows which one it was.
     """
     try:
-        return model.model_validate_json(payload)
-    except ValidationError as error:
-        raise refusal_of(model, error, payload) from None
-
-
-def refusal_of(model: type[BaseModel], error: ValidationError, payload: bytes = b"") -> Refusal:
-    """What pydantic found, as an answer that repeats nothing of the input."""
-    finding = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    try:
-        document = from_json(payload)
+        document = from_json(payload, allow_inf_nan=False)  # pydantic's own reading would take NaN, which is not JSON
     except ValueError:
-        document = None
-        if payload:
-            return Refusal("invalid_json", "The payload must be a JSON object in UTF-8.")
-    if finding["type"] == "json_invalid":
-        return Refusal("invalid_json", "The payload must be a JSON object in UTF-8.")
-    return Refusal("invalid_request", _sentence(model, finding), details=_ids(model, document))
+        raise Refusal("invalid_json", "The payload must be a JSON object in UTF-8.") from None
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        finding = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise Refusal("invalid_request", _sentence(model, finding), details=_ids(model, document)) from None
 
 
 def _sentence(model: type[BaseModel], finding: Any) -> str:
