@@ -23,6 +23,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.core import TyperGroup
 
+from broker import collector
 from broker.database import DatabaseError
 from broker.host import Host, StartError, plugin_classes
 from config import Settings, SettingsError, load_settings
@@ -184,6 +185,7 @@ async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
             starting.cancel()
             return
         starting.result()
+        collector.settle()
         _welcome(settings, host, demo=demo, empty=await host.database.read(_has_no_rooms))
         was_open = True
         await told.wait()
