@@ -208,6 +208,8 @@ def test_a_rooms_changed_plan_is_told(office: Office) -> None:
     assert office.bring(rooms=[{"name": "R", "rows": [{"row": "A", "seats": 3}]}]).notices == ("R: 22 seats removed",)
     rows = [{"row": "A", "seats": 2}, {"row": "B", "seats": 2}]
     assert office.bring(rooms=[{"name": "R", "rows": rows}]).notices == ("R: 2 seats added, 1 seat removed",)
+    # Made for the removal alone: each sale would pay for it.
+    assert office.rows("SELECT 1 FROM sqlite_master WHERE name = 'sales_of_a_seat'") == []
 
 
 def test_minutes_are_120_when_left_out(office: Office) -> None:

@@ -440,6 +440,8 @@ def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequen
             db.conn.execute(
                 "UPDATE seats SET type = ?, x = ?, y = ?, position = ? WHERE seat_id = ?", (*wanted, seat_id)
             )
+    if present:  # else each lost seat is looked for among all sales there ever were, by the foreign key too
+        db.conn.execute("CREATE INDEX sales_of_a_seat ON booking_seats (seat_id)")
     for (row, number), (seat_id, _) in present.items():
         if _one(db, "SELECT 1 FROM booking_seats WHERE seat_id = ?", seat_id):
             raise ImportFileError(
@@ -448,6 +450,8 @@ def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequen
         db.conn.execute("DELETE FROM seat_claims WHERE seat_id = ?", (seat_id,))
         db.conn.execute("DELETE FROM hold_runs WHERE seat_id = ?", (seat_id,))
         db.conn.execute("DELETE FROM seats WHERE seat_id = ?", (seat_id,))
+    if present:
+        db.conn.execute("DROP INDEX sales_of_a_seat")
     return added, len(present)
 
 

@@ -1,4 +1,4 @@
-"""The ledger: every change of the cinema, each one job in one savepoint of the database's writer thread.
+"""The ledger: every change of the cinema, each one job in one savepoint of the database's transactions.
 
 A method gets the database and ``now`` (seconds since 1970) and answers with :class:`Decided`: what its sender is told,
 and the effects on all others, to be told only once the transaction is on disk. Refusals that change nothing are raised
@@ -126,42 +126,49 @@ class Ledger:
             created_at=now,
             showing_id=showing.showing_id,
             seat_ids=order.seat_ids,
-            number=self._unused_number(execute),
+            number=self._new_number(),
             total_cents=sum(prices),
             currency=showing.currency,
             key=self._new_key(),
         )
+        outcome = self._insert_booking(execute, outcome, order.email)
         execute(
-            "INSERT INTO bookings (booking_id, number, showing_id, user_id, requested_by, status, message, "
-            "total_cents, currency, email, key, created_at) VALUES (?, ?, ?, ?, ?, 'confirmed', ?, ?, ?, ?, ?, ?)",
-            (
-                outcome.booking_id,
-                outcome.number,
-                outcome.showing_id,
-                outcome.user_id,
-                outcome.requested_by,
-                outcome.message,
-                outcome.total_cents,
-                outcome.currency,
-                order.email,
-                outcome.key,
-                now,
-            ),
+            "INSERT INTO booking_seats (booking_id, seat_id, place, price_cents) VALUES "  # noqa: S608  # marks alone
+            + ", ".join(["(?, ?, ?, ?)"] * len(prices)),
+            [
+                value
+                for place, (seat_id, price) in enumerate(zip(order.seat_ids, prices, strict=True))
+                for value in (order.booking_id, seat_id, place, price)
+            ],
         )
-        for place, (seat_id, price) in enumerate(zip(order.seat_ids, prices, strict=True)):
-            execute(
-                "INSERT INTO booking_seats (booking_id, seat_id, place, price_cents) VALUES (?, ?, ?, ?)",
-                (order.booking_id, seat_id, place, price),
-            )
         _change_seats(execute, showing.showing_id, order.seat_ids, "booked", effects)
         effects.outcomes.append(outcome)
         return Decided(outcome, effects)
 
-    def _unused_number(self, execute: Execute) -> str:
+    def _insert_booking(self, execute: Execute, outcome: Outcome, email: str | None) -> Outcome:
+        """Store it, under another number where the one that was drawn is another booking's."""
         while True:
-            number = self._new_number()
-            if execute("SELECT 1 FROM bookings WHERE number = ?", (number,)).fetchone() is None:
-                return number
+            inserted = execute(
+                "INSERT INTO bookings (booking_id, number, showing_id, user_id, requested_by, status, message, "
+                "total_cents, currency, email, key, created_at) VALUES (?, ?, ?, ?, ?, 'confirmed', ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (number) DO NOTHING",
+                (
+                    outcome.booking_id,
+                    outcome.number,
+                    outcome.showing_id,
+                    outcome.user_id,
+                    outcome.requested_by,
+                    outcome.message,
+                    outcome.total_cents,
+                    outcome.currency,
+                    email,
+                    outcome.key,
+                    outcome.created_at,
+                ),
+            )
+            if inserted.rowcount:
+                return outcome
+            outcome = replace(outcome, number=self._new_number())
 
     def _failed(self, execute: Execute, order: Order, failure: Failure, effects: Effects) -> Decided[Outcome]:
         outcome = Outcome(
@@ -619,14 +626,19 @@ def _require_active(execute: Execute, sender: Sender, user_id: str) -> None:
 
 def _known_booking(execute: Execute, booking_id: str, order: Order | HoldOrder) -> Outcome | None:
     """The outcome that this id has, None where it is new. Raises Refusal ``conflict`` where it is another booking's."""
+    (is_known,) = execute(
+        "SELECT EXISTS (SELECT 1 FROM bookings WHERE booking_id = ?1) "
+        "OR EXISTS (SELECT 1 FROM booking_failures WHERE booking_id = ?1)",
+        (booking_id,),
+    ).fetchone()
+    if not is_known:
+        return None
     row = execute(SELECT_BOOKING + "WHERE booking_id = ?", (booking_id,)).fetchone()
     if row is not None:
         outcome = booking_of_row(execute, row)
         same_seats = set(outcome.seat_ids) == set(order.seat_ids)
     else:
         row = execute(SELECT_FAILURE + "WHERE booking_id = ?", (booking_id,)).fetchone()
-        if row is None:
-            return None
         outcome = failure_of_row(row)
         same_seats = bytes(row[-1]) == rules.asked_digest(order.seat_ids)
     rules.require_same_booking(outcome, same_seats, order)

@@ -32,6 +32,12 @@ def a_secret_for_booking_ids(db: sqlite_utils.Database) -> None:
     db.conn.execute("INSERT INTO booking_secrets VALUES ('booking_id', ?)", (secrets.token_bytes(32),))
 
 
+@migrations()
+def no_index_of_sold_seats(db: sqlite_utils.Database) -> None:
+    # Each sale paid for it with a page of its own, and only a room that loses seats needs it: imports.py makes it then.
+    db.conn.execute("DROP INDEX IF EXISTS sales_of_a_seat")
+
+
 ROOMS = """
 CREATE TABLE rooms (
     room_id TEXT PRIMARY KEY,
@@ -175,7 +181,6 @@ INDEXES = (
     "CREATE INDEX hold_runs_by_end ON hold_runs (ended)",
     "CREATE INDEX failures_of_a_requester ON booking_failures (requested_by, at)",
     "CREATE INDEX failures_by_age ON booking_failures (at)",
-    "CREATE INDEX sales_of_a_seat ON booking_seats (seat_id)",
 )
 
 TRIGGERS = (
