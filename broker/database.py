@@ -1,8 +1,13 @@
-"""One SQLite file: one writer thread that commits what waits in groups, one reader thread, migrations.
+"""One SQLite file: group commit, one connection that writes, one thread that reads, migrations.
 
-Group commit: the writer takes what waits, at most :data:`BATCH` jobs, runs each in its own savepoint of one
-transaction, commits once (one fsync: WAL with ``synchronous=FULL``), and only then tells each job's caller.
+Group commit: what waits is a batch, at most :data:`BATCH` jobs. Each job is decided in its own savepoint of one
+transaction, which is committed once (one fsync: WAL with ``synchronous=FULL``); only then each job's caller is told.
 The next batch collects meanwhile.
+
+The connection that writes passes between the event loop and the writer thread, and only one of them has it. Quick
+jobs are decided in the loop: each statement in another thread would hand Python's lock there and back, which in a
+rush costs more than the statement. Whatever may wait for the disk or for another program is the thread's: every
+commit, a lock that is taken, and a batch with a job that is not quick.
 """
 
 from __future__ import annotations
@@ -14,8 +19,10 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +33,15 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Job = Callable[[sqlite_utils.Database], T]
 Done = Callable[[T | None, BaseException | None], None]
+Result = tuple[Any, BaseException | None]
 
 BATCH = 256
+CACHE_KIBIBYTES = 16_384
+"""Pages that each of the two connections keeps; SQLite's own 2 MB are less than a busy evening's."""
+
 BUSY_TIMEOUT_SECONDS = 5.0
-LOCK_LOOK_SECONDS = 0.1
-"""How often the writer that waits for a lock looks whether it should stop waiting."""
+LOCK_LOOK_SECONDS = 0.01
+"""How often the writer that waits for another program's lock tries again."""
 
 FOREIGN_CHANGE_POLL_SECONDS = 1.0
 
@@ -52,6 +63,8 @@ def connect(
     )
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")  # what a savepoint keeps to undo it; else it goes to a file
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     else:
@@ -77,17 +90,30 @@ def migrate(db: sqlite_utils.Database, migrations: Sequence[sqlite_utils.Migrati
         contribution.apply(db)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A job that waits for its batch."""
+
+    job: Job[Any]
+    done: Done[Any]
+    is_quick: bool
+
+
 class Database:
     """The box's database. Jobs get a ``sqlite_utils.Database``; its ``conn`` is the plain connection.
 
-    ``write`` and ``submit`` jobs run in the writer thread inside a savepoint: what they raise rolls back that job
-    alone and reaches its caller. ``read`` jobs run in the reader thread on a connection that cannot write.
+    ``write`` and ``submit`` jobs run inside a savepoint, in the order of submission: what they raise rolls back that
+    job alone and reaches its caller. ``read`` jobs run in the reader thread on a connection that cannot write.
     """
 
     def __init__(self, path: Path, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
         self.path = path
         self._busy_timeout_seconds = busy_timeout_seconds
-        self._jobs: queue.SimpleQueue[tuple[Job[Any], Done[Any]] | None] = queue.SimpleQueue()
+        self._waiting: deque[_Waiting] = deque()
+        self._is_writing = False
+        """A batch is under way; or the next one is about to begin."""
+        self._idle: asyncio.Future[None] | None = None
+        self._batches: queue.SimpleQueue[tuple[list[_Waiting], list[Result] | None] | None] = queue.SimpleQueue()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
         self._writer_thread: threading.Thread | None = None
         self._db: sqlite_utils.Database | None = None
@@ -95,6 +121,7 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._foreign_change: Callable[[], None] | None = None
         self._data_version = 0
+        self._foreign_change_poll: asyncio.TimerHandle | None = None
         self._is_in_a_hurry = threading.Event()
 
     def open(
@@ -118,23 +145,28 @@ class Database:
         except DatabaseError as error:
             self._close_connections()
             raise DatabaseError(f"{self.path}: {error}") from None
-        look = min(LOCK_LOOK_SECONDS, self._busy_timeout_seconds)
-        self._db.conn.execute(f"PRAGMA busy_timeout = {round(1000 * look)}")
+        self._db.conn.execute("PRAGMA busy_timeout = 0")  # waiting is for the writer thread, see _take_the_lock
         self._loop = asyncio.get_running_loop()
         self._foreign_change = foreign_change
         self._data_version = self._current_data_version()
+        self._foreign_change_poll = self._loop.call_later(FOREIGN_CHANGE_POLL_SECONDS, self._poll_foreign_change)
         self._writer_thread = threading.Thread(target=self._write_batches, name="database-writer", daemon=True)
         self._writer_thread.start()
 
-    def submit(self, job: Job[T], done: Done[T]) -> None:
+    def submit(self, job: Job[T], done: Done[T], *, quick: bool = False) -> None:
         """Queue a job; ``done(result, error)`` is called in the loop once its transaction is on disk, or failed.
 
-        All of one batch are told in one step of the loop, in the order of submission.
+        All of one batch are told in one step of the loop, in the order of submission. A ``quick`` job is a handful of
+        statements that find what they need by an index, some 100 µs; it may run in the loop.
         """
-        self._jobs.put((job, done))
+        self._waiting.append(_Waiting(job, done, quick))
+        if not self._is_writing:
+            self._is_writing = True
+            assert self._loop is not None
+            self._loop.call_soon(self._next_batch)
 
-    async def write(self, job: Job[T]) -> T:
-        """Run a job in the writer thread; returns when it is on disk. Raises what it raised, or
+    async def write(self, job: Job[T], *, quick: bool = False) -> T:
+        """Run a job as :meth:`submit` does; returns when it is on disk. Raises what it raised, or
         StorageUnavailableError."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -146,7 +178,7 @@ class Database:
             else:
                 future.set_result(result)  # type: ignore[arg-type]  # a job's result is a T, which may be None
 
-        self.submit(job, done)
+        self.submit(job, done, quick=quick)
         return await future
 
     async def read(self, job: Job[T]) -> T:
@@ -163,9 +195,13 @@ class Database:
     async def close(self) -> None:
         """Finish every queued job, then close. Nothing may be submitted afterwards."""
         if self._writer_thread is not None:
-            self._jobs.put(None)
+            if self._is_writing:
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+            if self._foreign_change_poll is not None:
+                self._foreign_change_poll.cancel()
+            self._batches.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._writer_thread.join)
-            await asyncio.sleep(0)  # what the last batch handed to the loop comes before what follows close()
         self._reader.shutdown()
         self._close_connections()
 
@@ -180,58 +216,66 @@ class Database:
                     db.conn.close()
         self._db = self._read_db = None
 
+    # A batch's way, begun and ended in the loop
+
+    def _next_batch(self) -> None:
+        waiting = self._waiting
+        if not waiting:
+            self._is_writing = False
+            if self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
+            return
+        batch = [waiting.popleft() for _ in range(min(len(waiting), BATCH))]
+        self._look_for_foreign_change()
+        decided: list[Result] | None = None
+        if all(one.is_quick for one in batch) and self._has_the_lock_at_once():
+            try:
+                decided = self._decide(batch)
+            except sqlite3.Error as error:
+                self._tell(batch, self._undone(batch, error))
+                return
+        self._batches.put((batch, decided))
+
+    def _tell(self, batch: list[_Waiting], results: list[Result]) -> None:
+        for one, (result, error) in zip(batch, results, strict=True):
+            try:
+                one.done(result, error)
+            except Exception:
+                logger.exception("A change is on disk, but telling of it failed")
+        assert self._loop is not None
+        self._loop.call_soon(self._next_batch)  # not now: what was told leaves the box first
+
     # The writer thread
 
     def _write_batches(self) -> None:
-        closing = False
-        while not closing:
-            try:
-                first = self._jobs.get(timeout=FOREIGN_CHANGE_POLL_SECONDS)
-            except queue.Empty:
-                self._look_for_foreign_change()
-                continue
-            batch: list[tuple[Job[Any], Done[Any]]] = []
-            item = first
-            while True:
-                if item is None:
-                    closing = True
-                    break
-                batch.append(item)
-                if len(batch) == BATCH:
-                    break
-                try:
-                    item = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-            if batch:
-                self._look_for_foreign_change()
-                self._tell(batch, self._commit(batch))
+        while (given := self._batches.get()) is not None:
+            batch, decided = given
+            results = self._commit(batch, decided)
+            assert self._loop is not None
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._tell, batch, results)
 
-    def _commit(self, batch: list[tuple[Job[Any], Done[Any]]]) -> list[tuple[Any, BaseException | None]]:
+    def _commit(self, batch: list[_Waiting], decided: list[Result] | None) -> list[Result]:
         assert self._db is not None
-        db, execute = self._db, self._db.conn.execute
-        results: list[tuple[Any, BaseException | None]] = []
         try:
-            self._take_the_lock()
-            for job, _ in batch:
-                execute("SAVEPOINT job")
-                try:
-                    result = _run(job, db)
-                except BaseException as error:  # whatever it is, the writer goes on
-                    if _is_of_the_file(error):
-                        raise  # no job of this batch can be trusted to reach the disk
-                    execute("ROLLBACK TO job")
-                    results.append((None, error))
-                else:
-                    results.append((result, None))
-                execute("RELEASE job")
-            execute("COMMIT")
+            if decided is None:
+                self._take_the_lock()
+                decided = self._decide(batch)
+            self._db.conn.execute("COMMIT")
         except sqlite3.Error as error:
-            logger.error("Nothing of %d waiting changes could be written: %s", len(batch), describe(error))
-            with contextlib.suppress(sqlite3.Error):
-                self._db.conn.rollback()
-            return [(None, StorageUnavailableError(describe(error)))] * len(batch)
-        return results
+            return self._undone(batch, error)
+        return decided
+
+    # Whoever has the connection
+
+    def _has_the_lock_at_once(self) -> bool:
+        """Begin the transaction, unless that would mean to wait."""
+        assert self._db is not None
+        try:
+            self._db.conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            return False  # the writer thread finds the same, and has the time for it
+        return True
 
     def _take_the_lock(self) -> None:
         """Begin the transaction; another program may have the lock for as long as the busy timeout."""
@@ -239,29 +283,47 @@ class Database:
         latest = time.monotonic() + self._busy_timeout_seconds
         while True:
             try:
-                self._db.conn.execute("BEGIN IMMEDIATE")  # which itself waits for LOCK_LOOK_SECONDS
+                self._db.conn.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
                 is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not is_busy or self._is_in_a_hurry.is_set() or time.monotonic() >= latest:
+                if not is_busy or time.monotonic() >= latest or self._is_in_a_hurry.wait(LOCK_LOOK_SECONDS):
                     raise
 
-    def _tell(self, batch: list[tuple[Job[Any], Done[Any]]], results: list[tuple[Any, BaseException | None]]) -> None:
+    def _decide(self, batch: list[_Waiting]) -> list[Result]:
+        """Run the jobs within the transaction that has begun. Raises sqlite3.Error if SQLite cannot use its file."""
+        assert self._db is not None
+        db, execute = self._db, self._db.conn.execute
+        results: list[Result] = []
+        for one in batch:
+            execute("SAVEPOINT job")
+            try:
+                result = _run(one.job, db)
+            except BaseException as error:  # whatever it is, the others go on
+                if _is_of_the_file(error):
+                    raise  # no job of this batch can be trusted to reach the disk
+                execute("ROLLBACK TO job")
+                results.append((None, error))
+            else:
+                results.append((result, None))
+            execute("RELEASE job")
+        return results
+
+    def _undone(self, batch: list[_Waiting], error: sqlite3.Error) -> list[Result]:
+        """Nothing of the batch has happened: that is every job's result."""
+        assert self._db is not None
+        logger.error("Nothing of %d waiting changes could be written: %s", len(batch), describe(error))
+        with contextlib.suppress(sqlite3.Error):
+            self._db.conn.rollback()
+        return [(None, StorageUnavailableError(describe(error)))] * len(batch)
+
+    # What other processes write
+
+    def _poll_foreign_change(self) -> None:
         assert self._loop is not None
-
-        def tell() -> None:
-            for (_, done), (result, error) in zip(batch, results, strict=True):
-                try:
-                    done(result, error)
-                except Exception:
-                    logger.exception("A change is on disk, but telling of it failed")
-
-        self._call_in_loop(tell)
-
-    def _call_in_loop(self, callback: Callable[[], None]) -> None:
-        assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            self._loop.call_soon_threadsafe(callback)
+        if not self._is_writing:  # else each batch looks
+            self._look_for_foreign_change()
+        self._foreign_change_poll = self._loop.call_later(FOREIGN_CHANGE_POLL_SECONDS, self._poll_foreign_change)
 
     def _current_data_version(self) -> int:
         # On one connection this number changes only when another connection has written, and ours that
@@ -278,7 +340,7 @@ class Database:
         if version != self._data_version:
             self._data_version = version
             if self._foreign_change is not None:
-                self._call_in_loop(self._foreign_change)
+                self._foreign_change()
 
 
 def _run(job: Job[T], db: sqlite_utils.Database) -> T:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def on_disk(path: Path) -> list[str]:
         return [text for (text,) in other.execute("SELECT text FROM note ORDER BY id")]
 
 
-@contextmanager
-def held(database: Database) -> Iterator[Callable[[], None]]:
+@asynccontextmanager
+async def held(database: Database) -> AsyncIterator[Callable[[], None]]:
     """The writer waits inside a batch of its own; what is submitted meanwhile is the next one."""
     let_go = threading.Event()
     begun = threading.Event()
@@ -81,7 +81,7 @@ def held(database: Database) -> Iterator[Callable[[], None]]:
         let_go.wait(30)
 
     database.submit(job, lambda result, error: None)
-    begun.wait(30)
+    assert await asyncio.to_thread(begun.wait, 30)
     try:
         yield let_go.set
     finally:
@@ -95,13 +95,19 @@ def traced(database: Database) -> list[str]:
     return statements
 
 
+@pytest.fixture(params=[False, True], ids=["thread", "loop"])
+def quick(request: pytest.FixtureRequest) -> bool:
+    """Where the jobs are decided."""
+    return bool(request.param)
+
+
 # Groups
 
 
-async def test_what_waits_is_one_transaction(opened: OpenDatabase, path: Path) -> None:
+async def test_what_waits_is_one_transaction(opened: OpenDatabase, quick: bool, path: Path) -> None:
     database = await opened()
-    with held(database) as let_go:
-        waiting = [asyncio.create_task(database.write(note(str(n)))) for n in range(100)]
+    async with held(database) as let_go:
+        waiting = [asyncio.create_task(database.write(note(str(n)), quick=quick)) for n in range(100)]
         await asyncio.sleep(0)
         statements = traced(database)
         let_go()
@@ -110,10 +116,10 @@ async def test_what_waits_is_one_transaction(opened: OpenDatabase, path: Path) -
     assert on_disk(path) == [str(n) for n in range(100)]
 
 
-async def test_a_group_has_at_most_so_many_jobs(opened: OpenDatabase) -> None:
+async def test_a_group_has_at_most_so_many_jobs(opened: OpenDatabase, quick: bool) -> None:
     database = await opened()
-    with held(database) as let_go:
-        waiting = [asyncio.create_task(database.write(note(str(n)))) for n in range(2 * BATCH + 1)]
+    async with held(database) as let_go:
+        waiting = [asyncio.create_task(database.write(note(str(n)), quick=quick)) for n in range(2 * BATCH + 1)]
         await asyncio.sleep(0)
         statements = traced(database)
         let_go()
@@ -121,46 +127,46 @@ async def test_a_group_has_at_most_so_many_jobs(opened: OpenDatabase) -> None:
     assert statements.count("COMMIT") == 1 + 3
 
 
-async def test_nobody_is_told_before_it_is_on_disk(opened: OpenDatabase, path: Path) -> None:
+async def test_nobody_is_told_before_it_is_on_disk(opened: OpenDatabase, quick: bool, path: Path) -> None:
     database = await opened()
     seen: list[list[str]] = []
-    with held(database) as let_go:
+    async with held(database) as let_go:
         for text in ("a", "b"):
-            database.submit(note(text), lambda result, error: seen.append(on_disk(path)))
+            database.submit(note(text), lambda result, error: seen.append(on_disk(path)), quick=quick)
         let_go()
         await until(lambda: len(seen) == 2)
     assert seen == [["a", "b"], ["a", "b"]]
 
 
-async def test_a_group_is_told_in_one_step_in_the_order_of_submission(opened: OpenDatabase) -> None:
+async def test_a_group_is_told_in_one_step_in_the_order_of_submission(opened: OpenDatabase, quick: bool) -> None:
     database = await opened()
     told: list[str | None] = []
-    with held(database) as let_go:
+    async with held(database) as let_go:
         for number in range(50):
-            database.submit(note(str(number)), lambda result, error: told.append(result))
+            database.submit(note(str(number)), lambda result, error: told.append(result), quick=quick)
         loop = asyncio.get_running_loop()
-        database.submit(note("last"), lambda result, error: loop.call_soon(told.append, "next step"))
-        database.submit(note("after"), lambda result, error: told.append(result))
+        database.submit(note("last"), lambda result, error: loop.call_soon(told.append, "next step"), quick=quick)
+        database.submit(note("after"), lambda result, error: told.append(result), quick=quick)
         let_go()
         await until(lambda: "next step" in told)
     assert told == [*(str(n) for n in range(50)), "after", "next step"]
 
 
-async def test_who_cannot_be_told_does_not_keep_it_from_the_others(opened: OpenDatabase) -> None:
+async def test_who_cannot_be_told_does_not_keep_it_from_the_others(opened: OpenDatabase, quick: bool) -> None:
     database = await opened()
     told: list[str | None] = []
 
     def fails(result: object, error: object) -> None:
         raise RuntimeError("nobody is at home")
 
-    with held(database) as let_go:
-        database.submit(note("a"), fails)
-        database.submit(note("b"), lambda result, error: told.append(result))
-        gone = asyncio.create_task(database.write(note("c")))
+    async with held(database) as let_go:
+        database.submit(note("a"), fails, quick=quick)
+        database.submit(note("b"), lambda result, error: told.append(result), quick=quick)
+        gone = asyncio.create_task(database.write(note("c"), quick=quick))
         await asyncio.sleep(0)
         gone.cancel()
         let_go()
-        assert await database.write(note("d")) == "d"
+        assert await database.write(note("d"), quick=quick) == "d"
     assert told == ["b"]
 
 
@@ -170,7 +176,9 @@ async def test_who_cannot_be_told_does_not_keep_it_from_the_others(opened: OpenD
 @pytest.mark.parametrize(
     "error", [ValueError("no"), sqlite3.IntegrityError("no"), KeyError("no"), asyncio.CancelledError(), SystemExit(1)]
 )
-async def test_a_job_that_raises_is_rolled_back_alone(opened: OpenDatabase, path: Path, error: BaseException) -> None:
+async def test_a_job_that_raises_is_rolled_back_alone(
+    opened: OpenDatabase, quick: bool, path: Path, error: BaseException
+) -> None:
     database = await opened()
 
     def fails(db: sqlite_utils.Database) -> None:
@@ -178,9 +186,9 @@ async def test_a_job_that_raises_is_rolled_back_alone(opened: OpenDatabase, path
         raise error
 
     told: list[BaseException | None] = []
-    with held(database) as let_go:
+    async with held(database) as let_go:
         for job in (note("before"), fails, note("after")):
-            database.submit(job, lambda result, error: told.append(error))
+            database.submit(job, lambda result, error: told.append(error), quick=quick)
         let_go()
         await until(lambda: len(told) == 3)
     assert told == [None, error, None]
@@ -190,12 +198,14 @@ async def test_a_job_that_raises_is_rolled_back_alone(opened: OpenDatabase, path
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO note (id) VALUES (1), (1)", "INSERT INTO nowhere VALUES (1)", "SELEC"]
 )
-async def test_a_statement_that_sqlite_refuses_fails_alone(opened: OpenDatabase, path: Path, statement: str) -> None:
+async def test_a_statement_that_sqlite_refuses_fails_alone(
+    opened: OpenDatabase, quick: bool, path: Path, statement: str
+) -> None:
     database = await opened()
     told: list[BaseException | None] = []
-    with held(database) as let_go:
+    async with held(database) as let_go:
         for job in (note("before"), lambda db: db.conn.execute(statement), note("after")):
-            database.submit(job, lambda result, error: told.append(error))
+            database.submit(job, lambda result, error: told.append(error), quick=quick)
         let_go()
         await until(lambda: len(told) == 3)
     assert [type(error) is type(None) for error in told] == [True, False, True]
@@ -203,25 +213,56 @@ async def test_a_statement_that_sqlite_refuses_fails_alone(opened: OpenDatabase,
     assert on_disk(path) == ["before", "after"]
 
 
-async def test_whatever_a_job_raises_its_caller_hears_of_it(opened: OpenDatabase) -> None:
+async def test_whatever_a_job_raises_its_caller_hears_of_it(opened: OpenDatabase, quick: bool) -> None:
     database = await opened()
     with pytest.raises(Exception, match="StopIteration"):
         async with asyncio.timeout(10):
-            await database.write(lambda db: next(db.query("SELECT 1 WHERE 0")))
+            await database.write(lambda db: next(db.query("SELECT 1 WHERE 0")), quick=quick)
     with pytest.raises(Exception, match="StopIteration"):
         async with asyncio.timeout(10):
             await database.read(lambda db: next(db.query("SELECT 1 WHERE 0")))
 
 
-async def test_a_job_sees_what_the_jobs_before_it_wrote(opened: OpenDatabase) -> None:
+async def test_a_job_sees_what_the_jobs_before_it_wrote(opened: OpenDatabase, quick: bool) -> None:
     database = await opened()
-    with held(database) as let_go:
-        first = asyncio.create_task(database.write(note("a")))
-        second = asyncio.create_task(database.write(lambda db: db["note"].count))
+    async with held(database) as let_go:
+        first = asyncio.create_task(database.write(note("a"), quick=quick))
+        second = asyncio.create_task(database.write(lambda db: db["note"].count, quick=quick))
         await asyncio.sleep(0)
         let_go()
         await first
         assert await second == 1
+
+
+# The connection passes between the loop and the writer thread
+
+
+def thread_of(names: list[str]) -> Callable[[sqlite_utils.Database], None]:
+    return lambda db: names.append(threading.current_thread().name)
+
+
+async def test_quick_jobs_are_decided_in_the_loop_and_committed_in_the_writer_thread(opened: OpenDatabase) -> None:
+    database = await opened()
+    decided: list[str] = []
+    committed: list[str] = []
+    assert database._db is not None
+    database._db.conn.set_trace_callback(
+        lambda statement: committed.append(threading.current_thread().name) if statement == "COMMIT" else None
+    )
+    await database.write(thread_of(decided), quick=True)
+    assert decided == [threading.current_thread().name]
+    assert committed == ["database-writer"]
+
+
+async def test_one_job_that_is_not_quick_takes_its_batch_to_the_writer_thread(opened: OpenDatabase) -> None:
+    database = await opened()
+    decided: list[str] = []
+    async with held(database) as let_go:
+        waiting = [asyncio.create_task(database.write(thread_of(decided), quick=n != 1)) for n in range(3)]
+        await asyncio.sleep(0)
+        let_go()
+        await asyncio.gather(*waiting)
+    assert decided == ["database-writer"] * 3
 
 
 # Reading
@@ -238,7 +279,7 @@ async def test_a_reader_sees_what_is_committed_and_cannot_write(opened: OpenData
 
 async def test_reading_does_not_wait_for_the_writer(opened: OpenDatabase) -> None:
     database = await opened()
-    with held(database):
+    async with held(database):
         assert await database.read(lambda db: db["note"].count) == 0
 
 
@@ -299,20 +340,36 @@ def hear(process: subprocess.Popen[str]) -> str:
 
 
 async def test_while_another_process_holds_the_lock_nothing_is_written_and_afterwards_all_is_well(
-    opened: OpenDatabase, path: Path
+    opened: OpenDatabase, path: Path, quick: bool
 ) -> None:
     database = await opened()
     await database.write(note("before"))
     with another_process(HOLD_THE_LOCK, path) as process:
         assert hear(process) == "held"
-        refused = await asyncio.gather(*(database.write(note("x")) for _ in range(3)), return_exceptions=True)
+        refused = await asyncio.gather(
+            *(database.write(note("x"), quick=quick) for _ in range(3)), return_exceptions=True
+        )
         assert [type(error) for error in refused] == [StorageUnavailableError] * 3
         assert "locked" in str(refused[0])
         assert await database.read(lambda db: db["note"].count) == 1
         say(process)
         assert hear(process) == "let go"
-        assert await database.write(note("after")) == "after"
+        assert await database.write(note("after"), quick=quick) == "after"
     assert on_disk(path) == ["before", "after"]
+
+
+async def test_waiting_for_another_processs_lock_does_not_hold_up_the_loop(opened: OpenDatabase, path: Path) -> None:
+    database = await opened()
+    with another_process(HOLD_THE_LOCK, path) as process:
+        assert hear(process) == "held"
+        waiting = asyncio.create_task(database.write(note("x"), quick=True))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        say(process)
+        assert hear(process) == "let go"
+        assert await waiting == "x"
+    assert on_disk(path) == ["x"]
 
 
 async def test_a_foreign_change_is_noticed_and_an_own_one_is_not_taken_for_one(

@@ -155,7 +155,7 @@ class Service:
             finally:
                 command.acknowledge()
 
-        self._submit(decide, told)
+        self._submit(decide, told, quick=command.topic != "showing/request")
 
     def refused_topic(self, identity: Identity, topic: str) -> None:
         """Tell a client that the policy does not let it publish there."""
@@ -188,17 +188,17 @@ class Service:
 
     async def book(self, sender: Sender, request: BookingRequest) -> Outcome:
         """The booking's outcome, also where it is a stored failure."""
-        return await self._decided(self._booking(sender, request))
+        return await self._decided(self._booking(sender, request), quick=True)
 
     async def cancel(self, sender: Sender, booking_id: str) -> Outcome:
-        return await self._decided(self._cancellation(sender, booking_id, None))
+        return await self._decided(self._cancellation(sender, booking_id, None), quick=True)
 
     async def hold(self, sender: Sender, request: HoldRequest) -> Notice:
         """What is told of the hold, also where it was rejected."""
-        return await self._decided(self._hold(sender, request))
+        return await self._decided(self._hold(sender, request), quick=True)
 
     async def release(self, sender: Sender, request: ReleaseRequest) -> Notice:
-        return await self._decided(self._release(sender, request))
+        return await self._decided(self._release(sender, request), quick=True)
 
     async def change_showing(self, sender: Sender, request: ShowingRequest) -> Showing:
         return await self._decided(self._showing(sender, request))
@@ -232,7 +232,7 @@ class Service:
         except StorageUnavailableError as error:
             raise _unavailable() from error
 
-    async def _decided(self, decide: Decide[T]) -> T:
+    async def _decided(self, decide: Decide[T], *, quick: bool = False) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def told(decided: Decided[T] | None, refusal: Refusal | None) -> None:
@@ -243,7 +243,7 @@ class Service:
             elif decided is not None:
                 future.set_result(decided.answer)
 
-        self._submit(decide, told)
+        self._submit(decide, told, quick=quick)
         return await future
 
     # From requests to the ledger's jobs
@@ -375,8 +375,13 @@ class Service:
 
     # Deciding and telling
 
-    def _submit(self, decide: Decide[T], told: Callable[[Decided[T] | None, Refusal | None], None]) -> None:
-        """Queue a job; once it is on disk its effects are told, then ``told`` is called with it, or with why not."""
+    def _submit(
+        self, decide: Decide[T], told: Callable[[Decided[T] | None, Refusal | None], None], *, quick: bool = False
+    ) -> None:
+        """Queue a job; once it is on disk its effects are told, then ``told`` is called with it, or with why not.
+
+        What concerns a few seats is ``quick``; a showing that is cancelled may have hundreds of bookings.
+        """
 
         def done(decided: Decided[T] | None, error: BaseException | None) -> None:
             if decided is not None:
@@ -387,7 +392,7 @@ class Service:
             else:
                 told(None, _as_refusal(error))
 
-        self.box.database.submit(decide, done)
+        self.box.database.submit(decide, done, quick=quick)
 
     def _tell(self, effects: Effects) -> None:
         """Take a transaction's effects into the present, then publish them."""
