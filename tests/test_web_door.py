@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from raw_mqtt import RawClient, TcpTransport, WebSocketTransport, connect
 from sample_plugins import user_id
 
 from broker.addresses import network_of
+from broker.doors.guarded import GuardedHandler
 from broker.host import Host
 
 Call = Callable[..., Awaitable[tuple[int, Any, "aiohttp.typedefs.LooseHeaders"]]]
@@ -389,3 +391,25 @@ def test_an_ipv6_subscriber_counts_as_one_address() -> None:
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8:0:2::1")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
     assert ipaddress.ip_address(network_of("192.0.2.1")) == ipaddress.ip_address("192.0.2.1")
+
+
+# What is left of a browser
+
+
+async def test_a_browser_that_goes_without_a_goodbye_leaves_nothing_for_the_collector(box: StartBox) -> None:
+    host = await box()
+
+    def handlers() -> int:
+        return sum(isinstance(found, GuardedHandler) for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        transport = await WebSocketTransport.open(host.web_addresses[0])
+        await RawClient(transport).connect("ann")
+        assert handlers() == 1
+        transport.vanish()
+        await until(lambda: handlers() == 0)
+    finally:
+        gc.enable()
+        await transport.close()

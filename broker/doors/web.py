@@ -286,12 +286,21 @@ class WebDoor:
         await websocket.prepare(request)
         connection.is_mqtt_from_now_on()
         await self._serve(WebSocketWire(request, websocket, address, connection.arrived))
+        _forget_traceback(websocket.exception())
         return websocket
 
 
 def _connection(request: web.Request) -> GuardedHandler:
     assert isinstance(request.protocol, GuardedHandler)
     return request.protocol
+
+
+def _forget_traceback(error: BaseException | None) -> None:
+    """aiohttp keeps the error of a browser that went without a goodbye, and with its frames the whole connection in
+    a cycle that only the garbage collector would find."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 def _full() -> Refusal:
