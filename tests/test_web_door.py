@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gc
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -413,3 +414,16 @@ async def test_a_browser_that_goes_without_a_goodbye_leaves_nothing_for_the_coll
     finally:
         gc.enable()
         await transport.close()
+
+
+# When all come back at once
+
+
+@pytest.mark.parametrize("door", ["web", "tcp"])
+async def test_many_who_knock_in_one_moment_all_get_a_place_in_the_queue(box: StartBox, door: str) -> None:
+    host = await box()
+    address = host.web_addresses[0] if door == "web" else host.tcp_addresses[0]
+    # No await in between: nobody is accepted meanwhile, so the kernel keeps them all, or the next one times out.
+    knocking = [socket.create_connection(address, timeout=0.5) for _ in range(400)]
+    for one in knocking:
+        one.close()

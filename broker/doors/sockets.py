@@ -15,6 +15,7 @@ SEND_BUFFER_BYTES = 65536
 """Else the kernel takes megabytes for a stuck client before anybody notices (amqtt.md, fact 24)."""
 
 BACKLOG = 1024
+"""Clients that knock while the box is busy with others, as all do after a power cut: the next would wait a second."""
 
 
 class ListenError(Exception):

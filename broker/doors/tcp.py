@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from broker.addresses import network_of
 from broker.connection import Wire
-from broker.doors.sockets import reset
+from broker.doors.sockets import BACKLOG, reset
 from broker.doors.wire import TransportWire
 from broker.places import Places
 
@@ -52,7 +52,9 @@ class TcpDoor:
         for listening in sockets:
             handshake = self._connect_seconds if tls is not None else None
             self._servers.append(
-                await asyncio.start_server(self._connected, sock=listening, ssl=tls, ssl_handshake_timeout=handshake)
+                await asyncio.start_server(
+                    self._connected, sock=listening, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
+                )
             )
             self.addresses.append(listening.getsockname()[:2])
 

@@ -19,6 +19,7 @@ from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.guarded import SERVER, GuardedHandler
+from broker.doors.sockets import BACKLOG
 from broker.doors.wire import CLOSE_SECONDS, TransportWire
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
@@ -115,7 +116,9 @@ class WebDoor:
         for listening in sockets:
             handshake = self._limits.connect_seconds if tls is not None else None
             self._servers.append(
-                await loop.create_server(self._accepted, sock=listening, ssl=tls, ssl_handshake_timeout=handshake)
+                await loop.create_server(
+                    self._accepted, sock=listening, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
+                )
             )
             self.addresses.append(listening.getsockname()[:2])
 
