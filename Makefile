@@ -42,8 +42,8 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Drive the box and mosquitto with the same rush; ARGS="--watchers 500"
-	@$(BIN)/python -m bench.rush $(ARGS)
+bench: $(VENV)/.dev ## Measure the box, mosquitto and stock amqtt side by side; ARGS="--rounds 1"
+	@$(BIN)/python -m bench $(ARGS)
 
 # No index and no path of the machine that locks goes into the locks: they hold on any other.
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -84,6 +84,10 @@ class PacketReader:
             start = position + length
         self._waiting = buffer[start:]
 
+    @property
+    def between_packets(self) -> bool:
+        return not self._waiting
+
 
 def published(first: int, body: bytes) -> tuple[bytes, int, bytes]:
     """A PUBLISH's topic, packet id (0 at QoS 0) and payload."""
@@ -127,6 +131,10 @@ class FrameReader:
         self.pings: list[bytes] = []
         """Payloads of pings not yet answered; the caller answers and clears."""
         self.closed = False
+
+    @property
+    def between_frames(self) -> bool:
+        return not self._head and not self._left
 
     def feed(self, received: bytes) -> bytes:
         """The data payload within ``received``: mostly one slice of it."""

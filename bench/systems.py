@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -11,19 +12,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from bench import worker
+from bench.kiosks import Account
+from bench.sockets import Door
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+HOST = "127.0.0.1"
 KIOSK, KIOSK_PASSWORD = "kiosk", "kiosk-of-the-bench"
+CONFIRMATIONS_AHEAD = 16
+"""How many confirmations a kiosk subscribes to at once: as many filters as the box takes in one SUBSCRIBE."""
+STOCK_CONFIRMATIONS_AHEAD = 4
+TITLES = {"box": "the box", "mosquitto": "mosquitto + worker", "stock": "stock amqtt"}
 SEATS_PER_ROW = 100
 
 
@@ -32,38 +40,63 @@ class StartFailed(Exception):  # noqa: N818  # what the person at the terminal r
 
 
 @dataclass(frozen=True, slots=True)
+class Showing:
+    """A showing, and how many seats its room has."""
+
+    showing_id: str
+    seats: int
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """One running system, as the load generator sees it."""
 
-    name: str
-    host: str
-    port: int
+    key: str
+    """One of ``TITLES``."""
+    door: Door
+    account: Account
+    pids: list[int]
+    """Its processes."""
     has_present: bool
     """Whether subscribing brings all seats."""
-    showing_ids: list[str]
+    showings: list[Showing]
+    visitors: list[tuple[str, str]]
+    """Username and token of those who can sign in; empty where nobody does."""
 
-    def seat_ids(self, showing_id: str, seats: int) -> list[str]:
+    def seat_ids(self, showing: Showing) -> list[str]:
         """The seats to tell the load generator: none where the present tells it."""
         if self.has_present:
             return []
-        return [str(uuid5(NAMESPACE_URL, f"{showing_id}/{number}")) for number in range(seats)]
+        return [str(uuid5(NAMESPACE_URL, f"{showing.showing_id}/{number}")) for number in range(showing.seats)]
 
 
 @contextmanager
-def box(folder: Path, *, rounds: int, seats: int, websocket: bool) -> Iterator[System]:
+def start(
+    key: str, folder: Path, *, seats: Sequence[int], websocket: bool = True, visitors: int = 0
+) -> Iterator[System]:
+    """A system of its own in ``folder``, with a showing for each number of ``seats``. Raises StartFailed."""
+    place = folder / key
+    place.mkdir()
+    showings = [Showing(str(uuid4()), count) for count in seats]
+    with STARTS[key](place, showings, websocket, visitors) as system:
+        yield system
+
+
+@contextmanager
+def _box(folder: Path, showings: list[Showing], websocket: bool, visitors: int) -> Iterator[System]:
     """This project's box: its front in a process of its own, filled by its own import.
 
     The limits that protect it from one address or one account are raised, for here all come from one.
     """
-    showing_ids = [str(uuid4()) for _ in range(rounds)]
     cinema = folder / "cinema.json"
-    cinema.write_text(json.dumps(_cinema(showing_ids, seats)), encoding="utf-8")
+    cinema.write_text(json.dumps(_cinema(showings)), encoding="utf-8")
     limits = (
         "CONNECTIONS_PER_SECOND",
         "CONNECTIONS_BURST",
         "MESSAGES_PER_SECOND",
         "MESSAGES_BURST",
         "MAX_CONNECTIONS_PER_ADDRESS",
+        "VISITORS_PER_HOUR",
     )
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LYNRIE_")},
@@ -80,17 +113,36 @@ def box(folder: Path, *, rounds: int, seats: int, websocket: bool) -> Iterator[S
     if imported.returncode:
         raise StartFailed(f"the box did not import its cinema: {imported.stderr.strip()}")
     with _running([*front, "serve"], folder / "box.log", environment) as process:
-        scheme = "ws" if websocket else "mqtt"
-        match = _wait_for_line(process, rf"{scheme}://127\.0\.0\.1:(\d+)", folder / "box.log")
-        yield System("the box", "127.0.0.1", int(match[1]), True, showing_ids)
+        ports: dict[str, int] = {}
+        while len(ports) < 2:
+            match = _wait_for_line(process, r"(ws|mqtt)://127\.0\.0\.1:(\d+)", folder / "box.log")
+            ports[match[1]] = int(match[2])
+        door = Door(HOST, ports["ws" if websocket else "mqtt"], websocket)
+        signed_up = _sign_up(ports["ws"], visitors)
+        account = Account(KIOSK, KIOSK_PASSWORD, CONFIRMATIONS_AHEAD, again=True)
+        yield System("box", door, account, [process.pid], True, showings, signed_up)
+
+
+def _sign_up(port: int, visitors: int) -> list[tuple[str, str]]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=START_SECONDS)
+    signed_up = []
+    for number in range(visitors):
+        body = json.dumps({"name": f"Visitor {number}", "email": f"visitor-{number}@example.org"})
+        connection.request("POST", "/api/session", body, {"Content-Type": "application/json"})
+        session = json.load(connection.getresponse())
+        if "token" not in session:
+            raise StartFailed(f"the box signed nobody up: {session}")
+        signed_up.append((session["user"]["user_id"], session["token"]))
+    connection.close()
+    return signed_up
 
 
 @contextmanager
-def mosquitto(folder: Path, *, rounds: int, websocket: bool) -> Iterator[System]:
+def _mosquitto(folder: Path, showings: list[Showing], websocket: bool, visitors: int) -> Iterator[System]:
     """mosquitto with a paho worker and SQLite. Nothing is dropped: its queues are unbounded here."""
     program = mosquitto_program()
     if program is None:
-        raise StartFailed("mosquitto is not installed")
+        raise StartFailed("mosquitto is not installed (Debian: mosquitto, mosquitto-clients)")
     clients, workers = _free_ports(2)
     passwords = folder / "passwords"
     passwords.touch(mode=0o600)
@@ -109,9 +161,9 @@ set_tcp_nodelay true
 max_inflight_messages 0
 max_queued_messages 0
 log_type error
-listener {clients} 127.0.0.1
+listener {clients} {HOST}
 protocol {"websockets" if websocket else "mqtt"}
-listener {workers} 127.0.0.1
+listener {workers} {HOST}
 protocol mqtt
 """,
         encoding="utf-8",
@@ -122,7 +174,28 @@ protocol mqtt
         command = [sys.executable, "-m", "bench.worker", str(workers), str(folder / "worker.db")]
         with _running(command, folder / "worker.log", {**os.environ, "PYTHONPATH": str(ROOT)}) as process:
             _wait_for_line(process, "ready", folder / "worker.log")
-            yield System("mosquitto", "127.0.0.1", clients, False, [str(uuid4()) for _ in range(rounds)])
+            account = Account(KIOSK, KIOSK_PASSWORD, CONFIRMATIONS_AHEAD, again=True)
+            pids = [broker.pid, process.pid]
+            yield System("mosquitto", Door(HOST, clients, websocket), account, pids, False, showings, [])
+
+
+@contextmanager
+def _stock(folder: Path, showings: list[Showing], websocket: bool, visitors: int) -> Iterator[System]:
+    """amqtt without our doors. Its kiosks subscribe once: subscribing while it publishes breaks it."""
+    (port,) = _free_ports(1)
+    log = folder / "stock.log"
+    command = [sys.executable, "-m", "bench.stock", str(port), "ws" if websocket else "tcp", str(folder / "stock.db")]
+    with _running(command, log, {**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        _wait_for_line(process, "ready", log)
+        account = Account(KIOSK, KIOSK_PASSWORD, STOCK_CONFIRMATIONS_AHEAD, again=False)
+        yield System("stock", Door(HOST, port, websocket), account, [process.pid], False, showings, [])
+
+
+STARTS: dict[str, Callable[[Path, list[Showing], bool, int], AbstractContextManager[System]]] = {
+    "box": _box,
+    "mosquitto": _mosquitto,
+    "stock": _stock,
+}
 
 
 def mosquitto_program() -> str | None:
@@ -139,26 +212,32 @@ def mosquitto_version() -> str:
     return match[1] if match else "of an unknown version"
 
 
-def _cinema(showing_ids: Sequence[str], seats: int) -> dict[str, object]:
-    rows, rest = divmod(seats, SEATS_PER_ROW)
-    plan = [{"row": str(row + 1), "seats": SEATS_PER_ROW} for row in range(rows)]
-    if rest:
-        plan.append({"row": str(rows + 1), "seats": rest})
+def _cinema(showings: Sequence[Showing]) -> dict[str, object]:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
     return {
-        "rooms": [{"name": "The rush", "rows": plan}],
+        "rooms": [
+            {"name": f"Room of {seats}", "rows": _rows(seats)} for seats in sorted({one.seats for one in showings})
+        ],
         "showings": [
             {
-                "showing_id": showing_id,
-                "title": f"Round {number}",
-                "room": "The rush",
+                "showing_id": showing.showing_id,
+                "title": f"Showing {number}",
+                "room": f"Room of {showing.seats}",
                 "starts_at": (tomorrow + timedelta(hours=3 * number)).isoformat(),
                 "price": "10.00",
             }
-            for number, showing_id in enumerate(showing_ids, start=1)
+            for number, showing in enumerate(showings, start=1)
         ],
         "users": [{"username": KIOSK, "password": KIOSK_PASSWORD, "role": "kiosk"}],
     }
+
+
+def _rows(seats: int) -> list[dict[str, object]]:
+    full, rest = divmod(seats, SEATS_PER_ROW)
+    return [
+        {"row": str(number), "seats": count}
+        for number, count in enumerate([SEATS_PER_ROW] * full + [rest] * bool(rest), start=1)
+    ]
 
 
 @contextmanager
@@ -204,7 +283,7 @@ def _wait_for_port(process: subprocess.Popen[str], port: int, log: Path) -> None
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((HOST, port), timeout=1).close()
         except OSError:
             time.sleep(0.02)
         else:
@@ -221,7 +300,7 @@ def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((HOST, 0))
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:

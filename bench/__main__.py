@@ -1,0 +1,100 @@
+"""``python -m bench``: everything side by side in one go, and one table."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench import machine, report, systems
+from bench.measuring import measure
+from bench.report import Results
+from bench.rows import LOADS, MOSQUITTO, Load, Scale
+from bench.stage import Result
+from bench.systems import TITLES, StartFailed
+
+WIDTH = 160
+"""Of the table in a file or a pipe."""
+LOAD_NAMES = [load.name for load in LOADS]
+
+
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds per system; medians are shown.")] = 3,
+    rows: Annotated[str, typer.Option(help=f"Only these, with commas: {', '.join(LOAD_NAMES)}.")] = "",
+    only: Annotated[str, typer.Option("--systems", help=f"Only these, with commas: {', '.join(TITLES)}.")] = "",
+    tcp: Annotated[bool, typer.Option("--tcp", help="Clients over TCP; else over WebSocket.")] = False,
+    results_file: Annotated[Path | None, typer.Option("--json", help="Write all rounds' results here.")] = None,
+) -> None:
+    """Measure the box, mosquitto with a worker, and stock amqtt, side by side on loopback. It takes some minutes.
+
+    Ends with status 1 if any round failed: a request never confirmed, or an update that a watcher never got.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    loads = [load for load in LOADS if load.name in _chosen(rows, LOAD_NAMES, "--rows")]
+    keys = _chosen(only, list(TITLES), "--systems")
+    if MOSQUITTO in keys and systems.mosquitto_program() is None:
+        console.print("mosquitto is not installed (Debian: mosquitto, mosquitto-clients): without it.", soft_wrap=True)
+        keys.remove(MOSQUITTO)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        where = machine.sentence(Path(folder))
+    console.print(f"{where}\n", markup=False, soft_wrap=True)
+    measurements: list[tuple[Load, Results]] = []
+    for load in loads:
+
+        def tell(key: str, result: Result, load: Load = load) -> None:
+            console.print(f"{load.name}, {TITLES[key]}: {_sentence(result)}", markup=False, soft_wrap=True)
+
+        results = measure(load, keys, rounds=rounds, scale=Scale(), websocket=not tcp, tell=tell)
+        measurements.append((load, results))
+    console.print()
+    console.print(report.terminal(measurements, rounds))
+    for note in report.notes(measurements, rounds):
+        console.print(f"- {note}", markup=False, soft_wrap=True)
+    if results_file is not None:
+        results_file.write_text(_json(where, measurements), encoding="utf-8")
+    if any(report.failures(results) for _, results in measurements):
+        raise typer.Exit(1)
+
+
+def _chosen(given: str, all_of_them: list[str], option: str) -> list[str]:
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in all_of_them:
+            raise typer.BadParameter(f"{name} is none of {', '.join(all_of_them)}", param_hint=option)
+    return [name for name in all_of_them if name in names] if names else list(all_of_them)
+
+
+def _sentence(result: Result) -> str:
+    if result.failure:
+        return f"failed: {result.failure}"
+    return ", ".join(f"{name} {value:,.2f}" for name, value in result.measures.items())
+
+
+def _json(where: str, measurements: list[tuple[Load, Results]]) -> str:
+    rounds = {
+        load.name: {key: [asdict(result) for result in some] for key, some in results.items()}
+        for load, results in measurements
+    }
+    return json.dumps({"machine": where, "rounds": rounds}, indent=2) + "\n"
+
+
+def main() -> None:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(bench)
+    try:
+        app()
+    except StartFailed as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
