@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bench import machine, report, systems
-from bench.measuring import measure
+from bench import machine, plot, report, systems
+from bench.measuring import measure, sweep
 from bench.report import Results
 from bench.rows import LOADS, MOSQUITTO, Load, Scale
 from bench.stage import Result
@@ -21,6 +23,7 @@ from bench.systems import TITLES, StartFailed
 
 WIDTH = 160
 """Of the table in a file or a pipe."""
+DOCS = systems.ROOT / "docs"
 LOAD_NAMES = [load.name for load in LOADS]
 
 
@@ -29,6 +32,9 @@ def bench(
     rows: Annotated[str, typer.Option(help=f"Only these, with commas: {', '.join(LOAD_NAMES)}.")] = "",
     only: Annotated[str, typer.Option("--systems", help=f"Only these, with commas: {', '.join(TITLES)}.")] = "",
     tcp: Annotated[bool, typer.Option("--tcp", help="Clients over TCP; else over WebSocket.")] = False,
+    docs: Annotated[
+        bool, typer.Option("--docs", help="Write the table and, of further runs, the plot into docs/performance.md.")
+    ] = False,
     results_file: Annotated[Path | None, typer.Option("--json", help="Write all rounds' results here.")] = None,
 ) -> None:
     """Measure the box, mosquitto with a worker, and stock amqtt, side by side on loopback. It takes some minutes.
@@ -46,13 +52,13 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         where = machine.sentence(Path(folder))
     console.print(f"{where}\n", markup=False, soft_wrap=True)
+
+    def tell(name: str, key: str, result: Result) -> None:
+        console.print(f"{name}, {TITLES[key]}: {_sentence(result)}", markup=False, soft_wrap=True)
+
     measurements: list[tuple[Load, Results]] = []
     for load in loads:
-
-        def tell(key: str, result: Result, load: Load = load) -> None:
-            console.print(f"{load.name}, {TITLES[key]}: {_sentence(result)}", markup=False, soft_wrap=True)
-
-        results = measure(load, keys, rounds=rounds, scale=Scale(), websocket=not tcp, tell=tell)
+        results = measure(load, keys, rounds=rounds, scale=Scale(), websocket=not tcp, tell=partial(tell, load.name))
         measurements.append((load, results))
     console.print()
     console.print(report.terminal(measurements, rounds))
@@ -60,8 +66,22 @@ def bench(
         console.print(f"- {note}", markup=False, soft_wrap=True)
     if results_file is not None:
         results_file.write_text(_json(where, measurements), encoding="utf-8")
-    if any(report.failures(results) for _, results in measurements):
+    failed = [failure for _, results in measurements for failure in report.failures(results)]
+    if docs:
+        swept = sweep(keys, rounds=rounds, scale=Scale(), websocket=not tcp, tell=tell)
+        failed += [
+            failure for by_watchers in swept.values() for some in by_watchers.values() for failure in _reasons(some)
+        ]
+        (DOCS / "performance.svg").write_text(plot.svg(swept), encoding="utf-8")
+        page = DOCS / "performance.md"
+        section = report.markdown(measurements, rounds, where)
+        page.write_text(report.replace_section(page.read_text(encoding="utf-8"), section), encoding="utf-8")
+    if failed:
         raise typer.Exit(1)
+
+
+def _reasons(results: Sequence[Result]) -> list[str]:
+    return [result.failure for result in results if result.failure]
 
 
 def _chosen(given: str, all_of_them: list[str], option: str) -> list[str]:

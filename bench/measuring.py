@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from bench import systems
-from bench.rows import Load, Scale
+from bench.rows import SWEEP, Load, Scale, sweep_load
 from bench.stage import Order, Result
 from bench.systems import System
 
@@ -27,33 +28,39 @@ def measure(
 ) -> dict[str, list[Result]]:
     """The results of each system's rounds. The systems take turns. Raises StartFailed."""
     results: dict[str, list[Result]] = {key: [] for key in keys}
-    if load.anew:
-        for number in range(rounds):
-            with _started(load, keys, 1, scale, websocket) as running:
-                _round(load, running, results, number, 0, scale, tell)
-        return results
-    with _started(load, keys, rounds, scale, websocket) as running:
-        for number in range(rounds):
-            _round(load, running, results, number, number, scale, tell)
+    servings = [1] * rounds if load.anew else [rounds]
+    number = 0
+    for serving in servings:
+        with _started(load, keys, serving, scale, websocket) as running:
+            for share in range(serving):
+                some = [system for system in running if number < load.rounds.get(system.key, rounds)]
+                for key, result in play(load, some, scale, share * len(load.seats(scale)), tell).items():
+                    results[key].append(result)
+                number += 1
     return results
 
 
-def _round(
-    load: Load,
-    running: Sequence[System],
-    results: dict[str, list[Result]],
-    number: int,
-    share: int,
-    scale: Scale,
-    tell: Tell,
-) -> None:
-    """``share`` says whose showings these are among the system's."""
-    first = share * len(load.seats(scale))
+def play(load: Load, running: Sequence[System], scale: Scale, first: int, tell: Tell) -> dict[str, Result]:
+    """One round on each of these; ``first`` is the number of the first of the showings that it takes."""
+    results: dict[str, Result] = {}
     for system in running:
-        if number < load.rounds.get(system.key, number + 1):
-            result = drive(load.order(system, scale, first))
-            results[system.key].append(result)
-            tell(system.key, result)
+        results[system.key] = drive(load.order(system, scale, first))
+        tell(system.key, results[system.key])
+    return results
+
+
+def sweep(
+    keys: Sequence[str], *, rounds: int, scale: Scale, websocket: bool, tell: Callable[[str, str, Result], None]
+) -> dict[str, dict[int, list[Result]]]:
+    """The rush with more and more watchers: each system's rounds by their number."""
+    results: dict[str, dict[int, list[Result]]] = {key: {} for key in keys}
+    for watchers in sorted({watchers for key in keys for watchers in SWEEP[key]}):
+        load = sweep_load(watchers)
+        some = [key for key in keys if watchers in SWEEP[key]]
+        measured = measure(load, some, rounds=rounds, scale=scale, websocket=websocket, tell=partial(tell, load.name))
+        for key, outcomes in measured.items():
+            results[key][watchers] = outcomes
+    return results
 
 
 @contextmanager

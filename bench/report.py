@@ -16,6 +16,7 @@ Results = Mapping[str, Sequence[Result]]
 """Each system's rounds."""
 
 NOTHING = "–"
+BEGIN, END = "<!-- measured: make bench writes from here -->", "<!-- measured: to here -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,15 @@ def markdown(measurements: Sequence[tuple[Load, Results]], rounds: int, machine:
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     told = [f"- {note}" for note in notes(measurements, rounds)]
     return "\n".join([f"{machine}. {heading(rounds)}.", "", table, *([""] if told else []), *told, ""])
+
+
+def replace_section(page: str, section: str) -> str:
+    """The page with what was measured between its two comments."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no place for the table, between {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{section}\n{END}{after}"
 
 
 def heading(rounds: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.stage import Order
 from bench.systems import System
@@ -201,6 +201,8 @@ LOADS: Sequence[Load] = (
         rounds={STOCK: 1},
         notes=(
             "20 kiosks in a closed loop, one seat each, and one watcher; in turns without the others and with them.",
+            "stock amqtt decides 40 bookings in each turn, for its kiosks subscribe once: subscribing while it publishes "
+            "breaks it.",
         ),
     ),
     Load(
@@ -236,3 +238,24 @@ LOADS: Sequence[Load] = (
         rounds={STOCK: 1},
     ),
 )
+
+SWEEP = {BOX: (0, 50, 100, 200, 500, 1_000), MOSQUITTO: (0, 50, 100, 200, 500, 1_000), STOCK: (0, 50, 200, 500)}
+"""How many watch in the rushes that are plotted."""
+SWEEP_SECONDS = 2.0
+
+
+def sweep_load(watchers: int) -> Load:
+    """The rush with so many watchers, for the plot alone."""
+
+    def order(system: System, scale: Scale, first: int) -> Order:
+        how = replace(scale, watchers=watchers, rush_seconds=SWEEP_SECONDS)
+        return rush_order(system, how, first) if watchers else unwatched_order(system, how, first)
+
+    return Load(
+        f"{watchers} watchers",
+        f"Rush, {watchers} watchers",
+        (),
+        seats=lambda scale: [scale.seats],
+        order=order,
+        rounds={STOCK: 1},
+    )

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -13,12 +14,13 @@ import pytest
 from bench import framing, systems
 from bench.kiosks import Account
 from bench.load import drive
-from bench.measuring import measure
-from bench.report import lines, markdown
+from bench.measuring import play
+from bench.report import BEGIN, END, lines, markdown, replace_section
 from bench.returning import Judge
 from bench.rows import LOADS, Load, Row, Scale
 from bench.sockets import Door
 from bench.stage import Order, Result
+from bench.systems import System
 from bench.watching import Follower, Leader, SeatPlan
 
 TINY = Scale(
@@ -227,14 +229,33 @@ def test_a_target_that_is_missed_says_so() -> None:
     assert [line.verdict for line in lines(load, results)] == ["missed", "missed"]
 
 
+def test_the_page_gets_the_new_table_in_the_place_of_the_old() -> None:
+    page = f"before\n\n{BEGIN}\n\nold\n\n{END}\n\nafter\n"
+    assert replace_section(page, "new\n") == f"before\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
+    with pytest.raises(ValueError, match="no place"):
+        replace_section("before", "new")
+
+
+@pytest.fixture(scope="module")
+def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[System]]:
+    """All systems, running, with showings for one round of every load."""
+    seats = [count for load in LOADS for count in load.seats(TINY)]
+    folder = tmp_path_factory.mktemp("bench")
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(systems.start(key, folder, seats=seats, visitors=TINY.returning))
+            for key in systems.TITLES
+        ]
+
+
 @pytest.mark.skipif(
     systems.mosquitto_program() is None or shutil.which("mosquitto_passwd") is None, reason="mosquitto is not installed"
 )
 @pytest.mark.parametrize("load", LOADS, ids=lambda load: load.name)
-def test_everything_that_a_small_load_sends_is_delivered_by_every_system(load: Load) -> None:
-    told: list[str] = []
-    results = measure(
-        load, list(systems.TITLES), rounds=1, scale=TINY, websocket=True, tell=lambda key, result: told.append(key)
-    )
-    assert told == list(systems.TITLES)
-    assert not [result.failure for rounds in results.values() for result in rounds if result.failure]
+def test_everything_that_a_small_load_sends_is_delivered_by_every_system(load: Load, everybody: list[System]) -> None:
+    first = sum(len(earlier.seats(TINY)) for earlier in LOADS[: list(LOADS).index(load)])
+    results = play(load, everybody, TINY, first, lambda key, result: None)
+    assert list(results) == list(systems.TITLES)
+    assert not {key: result.failure for key, result in results.items() if result.failure}
+    wanted = {row.measure for row in load.rows}
+    assert wanted <= set(results["box"].measures)
