@@ -21,6 +21,8 @@ from bench.rows import LOADS, MOSQUITTO, Load, Scale
 from bench.stage import Result
 from bench.systems import TITLES, StartFailed
 
+SWEEP_ROUNDS = 3
+"""At most so many for the plot."""
 WIDTH = 160
 """Of the table in a file or a pipe."""
 DOCS = systems.ROOT / "docs"
@@ -28,7 +30,7 @@ LOAD_NAMES = [load.name for load in LOADS]
 
 
 def bench(
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds per system; medians are shown.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds per system; medians are shown.")] = 5,
     rows: Annotated[str, typer.Option(help=f"Only these, with commas: {', '.join(LOAD_NAMES)}.")] = "",
     only: Annotated[str, typer.Option("--systems", help=f"Only these, with commas: {', '.join(TITLES)}.")] = "",
     tcp: Annotated[bool, typer.Option("--tcp", help="Clients over TCP; else over WebSocket.")] = False,
@@ -68,7 +70,7 @@ def bench(
         results_file.write_text(_json(where, measurements), encoding="utf-8")
     failed = [failure for _, results in measurements for failure in report.failures(results)]
     if docs:
-        swept = sweep(keys, rounds=rounds, scale=Scale(), websocket=not tcp, tell=tell)
+        swept = sweep(keys, rounds=min(rounds, SWEEP_ROUNDS), scale=Scale(), websocket=not tcp, tell=tell)
         failed += [
             failure for by_watchers in swept.values() for some in by_watchers.values() for failure in _reasons(some)
         ]

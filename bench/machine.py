@@ -11,6 +11,8 @@ from pathlib import Path
 
 from bench import systems
 
+WORK = 400_000
+
 
 def sentence(folder: Path) -> str:
     """``folder`` is on the disk that the databases are on."""
@@ -19,6 +21,15 @@ def sentence(folder: Path) -> str:
         f"Python {platform.python_version()}, mosquitto {systems.mosquitto_version()}, "
         f"amqtt {metadata.version('amqtt')}; one fsync takes {_fsync_milliseconds(folder):.2f} ms"
     )
+
+
+def work_milliseconds() -> float:
+    """The CPU that a fixed piece of work takes at this moment: how fast the machine is just now."""
+    began = time.process_time()
+    total = 0
+    for number in range(WORK):
+        total += number * number
+    return (time.process_time() - began) * 1000
 
 
 def _processor() -> str:

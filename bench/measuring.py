@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bench import systems
+from bench import machine, systems
 from bench.rows import SWEEP, Load, Scale, sweep_load
 from bench.stage import Order, Result
 from bench.systems import System
@@ -44,8 +44,11 @@ def play(load: Load, running: Sequence[System], scale: Scale, first: int, tell: 
     """One round on each of these; ``first`` is the number of the first of the showings that it takes."""
     results: dict[str, Result] = {}
     for system in running:
-        results[system.key] = drive(load.order(system, scale, first))
-        tell(system.key, results[system.key])
+        work = machine.work_milliseconds()
+        result = drive(load.order(system, scale, first))
+        result.measures["work"] = work
+        results[system.key] = result
+        tell(system.key, result)
     return results
 
 

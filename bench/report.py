@@ -81,7 +81,14 @@ def columns(keys: Sequence[str]) -> list[str]:
 
 def notes(measurements: Sequence[tuple[Load, Results]], rounds: int) -> list[str]:
     """What the reader has to know beside the numbers."""
-    return [f"{load.title}: {note}" for load, results in measurements for note in _notes(load, results, rounds)]
+    told = [f"{load.title}: {note}" for load, results in measurements for note in _notes(load, results, rounds)]
+    work = [ms for _, results in measurements for some in results.values() for ms in measured("work", some)]
+    if work:
+        told.append(
+            f"The machine's own speed: before each round the same piece of work took {statistics.median(work):.0f} ms "
+            f"({min(work):.0f}–{max(work):.0f})."
+        )
+    return told
 
 
 def _notes(load: Load, results: Results, rounds: int) -> Iterator[str]:

@@ -45,6 +45,8 @@ class Order:
     """Bookings a second at fixed times; 0 is a closed loop."""
     bookings: int = 1_000_000
     """At most so many."""
+    slices: int = 1
+    """In how many parts they are measured."""
     watchers: int = 0
     crowd: int = 0
     """How many others connect: to watch another showing, to return, or to be idle."""

@@ -33,6 +33,7 @@ TINY = Scale(
     elsewhere=6,
     elsewhere_kiosks=2,
     elsewhere_bookings=8,
+    elsewhere_slices=2,
     other_seats=40,
     returning=8,
     returning_kiosks=2,
