@@ -84,10 +84,6 @@ class PacketReader:
             start = position + length
         self._waiting = buffer[start:]
 
-    @property
-    def between_packets(self) -> bool:
-        return not self._waiting
-
 
 def published(first: int, body: bytes) -> tuple[bytes, int, bytes]:
     """A PUBLISH's topic, packet id (0 at QoS 0) and payload."""

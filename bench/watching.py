@@ -49,10 +49,6 @@ class SeatPlan:
             elif kind == framing.PUBLISH:
                 self._take(first, body)
 
-    @property
-    def between_packets(self) -> bool:
-        return self._packets.between_packets
-
     def _take(self, first: int, body: bytes) -> None:
         topic, _, payload = framing.published(first, body)
         if topic != self._topic:
