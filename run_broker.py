@@ -178,6 +178,7 @@ async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
     host = Host(settings)
     starting = asyncio.ensure_future(host.start())
     stopping = asyncio.ensure_future(told.wait())
+    collecting = asyncio.ensure_future(collector.collect_in_quiet(lambda: host.is_quiet))
     was_open = False
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,6 +192,7 @@ async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
         await told.wait()
     finally:
         stopping.cancel()
+        collecting.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(host.stop(), STOP_SECONDS)
             if was_open:

@@ -45,6 +45,9 @@ STOP_SECONDS = 3.0
 """How long connections may take to come down when the box stops."""
 
 
+QUIET_CONNECTIONS = 50
+
+
 class StartError(Exception):
     """The box cannot start; the message is one sentence for the owner."""
 
@@ -99,6 +102,11 @@ class Host:
     def tcp_addresses(self) -> list[tuple[str, int]]:
         """Where the TCP door listens; empty when it is off."""
         return self.tcp.addresses
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether so few are connected that a pause of some milliseconds is nobody's waiting."""
+        return len(self.clients) <= QUIET_CONNECTIONS
 
     # Life
 

@@ -17,6 +17,9 @@ SEND_BUFFER_BYTES = 65536
 BACKLOG = 1024
 """Clients that knock while the box is busy with others, as all do after a power cut: the next would wait a second."""
 
+ACCEPTS_PER_TURN = 16
+"""Clients that come in before who is in already has a turn: each costs half a millisecond until it has its present."""
+
 
 class ListenError(Exception):
     """A door cannot be opened; the message is one sentence for the owner."""

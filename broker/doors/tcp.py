@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from broker.addresses import network_of
 from broker.connection import Wire
-from broker.doors.sockets import BACKLOG, reset
+from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG, reset
 from broker.doors.wire import TransportWire
 from broker.places import Places
 
@@ -53,9 +53,10 @@ class TcpDoor:
             handshake = self._connect_seconds if tls is not None else None
             self._servers.append(
                 await asyncio.start_server(
-                    self._connected, sock=listening, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
+                    self._connected, sock=listening, backlog=ACCEPTS_PER_TURN, ssl=tls, ssl_handshake_timeout=handshake
                 )
             )
+            listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn
             self.addresses.append(listening.getsockname()[:2])
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -19,7 +19,7 @@ from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.guarded import SERVER, GuardedHandler
-from broker.doors.sockets import BACKLOG
+from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG
 from broker.doors.wire import CLOSE_SECONDS, TransportWire
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
@@ -117,9 +117,10 @@ class WebDoor:
             handshake = self._limits.connect_seconds if tls is not None else None
             self._servers.append(
                 await loop.create_server(
-                    self._accepted, sock=listening, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
+                    self._accepted, sock=listening, backlog=ACCEPTS_PER_TURN, ssl=tls, ssl_handshake_timeout=handshake
                 )
             )
+            listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn
             self.addresses.append(listening.getsockname()[:2])
 
     def close(self) -> None:
