@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -49,6 +50,7 @@ def is_id(text: object) -> bool:
     return isinstance(text, str) and _uuid.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=64)  # a booking is told with one moment in each of its messages
 def iso(seconds: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC, ending in ``Z``, with milliseconds: the form of ``timestamp``."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
