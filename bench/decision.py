@@ -33,23 +33,16 @@ class Decisions:
         self._versions: defaultdict[str, int] = defaultdict(int)
 
     def decide(self, payload: bytes) -> Iterator[tuple[str, bytes, int]]:
-        """Commit the booking that was requested; then each message to publish: topic, payload and QoS."""
+        """Commit the booking that was requested; then each message to publish: topic, payload and QoS.
+
+        The confirmation is first, as the box's is: whoever asked does not wait until all who watch are told.
+        """
         request = json.loads(payload)
         booking_id, showing_id, seat_ids = request["booking_id"], request["showing_id"], request["seat_ids"]
         confirmed = self._commit(booking_id, showing_id, seat_ids)
         timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         confirmation = {"booking_id": booking_id, "status": "failed", "message": "Taken.", "timestamp": timestamp}
         if confirmed:
-            for seat_id in seat_ids:
-                self._versions[showing_id] += 1
-                status = {
-                    "showing_id": showing_id,
-                    "seat_id": seat_id,
-                    "status": "booked",
-                    "version": self._versions[showing_id],
-                    "timestamp": timestamp,
-                }
-                yield f"seats/status/{showing_id}", _json(status), 0
             confirmation |= {
                 "status": "confirmed",
                 "message": "Booked.",
@@ -61,6 +54,16 @@ class Decisions:
                 "key": secrets.token_urlsafe(16),
             }
         yield f"booking/confirm/{booking_id}", _json(confirmation), 1
+        for seat_id in seat_ids if confirmed else ():
+            self._versions[showing_id] += 1
+            status = {
+                "showing_id": showing_id,
+                "seat_id": seat_id,
+                "status": "booked",
+                "version": self._versions[showing_id],
+                "timestamp": timestamp,
+            }
+            yield f"seats/status/{showing_id}", _json(status), 0
 
     def _commit(self, booking_id: str, showing_id: str, seat_ids: list[str]) -> bool:
         try:

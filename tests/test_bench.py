@@ -8,10 +8,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench import framing, systems
+from bench.decision import Decisions
 from bench.kiosks import Account
 from bench.load import drive
 from bench.measuring import play
@@ -235,6 +237,15 @@ def test_the_page_gets_the_new_table_in_the_place_of_the_old() -> None:
     assert replace_section(page, "new\n") == f"before\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
     with pytest.raises(ValueError, match="no place"):
         replace_section("before", "new")
+
+
+def test_whoever_asked_is_told_before_those_who_watch(tmp_path: Path) -> None:
+    request = {"booking_id": "b", "showing_id": "s", "seat_ids": ["x", "y"]}
+    decisions = Decisions(str(tmp_path / "worker.db"))
+    told = list(decisions.decide(json.dumps(request).encode()))
+    assert [topic for topic, _, _ in told] == ["booking/confirm/b", "seats/status/s", "seats/status/s"]
+    taken = json.dumps({**request, "booking_id": "c"}).encode()
+    assert [topic for topic, _, _ in decisions.decide(taken)] == ["booking/confirm/c"]
 
 
 @pytest.fixture(scope="module")
