@@ -32,6 +32,8 @@ class Sales:
     last: float = 0.0
     latencies: list[float] = field(default_factory=list)
     seat_ids: list[str] = field(default_factory=list)
+    requested: dict[str, float] = field(default_factory=dict)
+    """When each of the seats was: what its latency counts from."""
 
 
 class Desk:
@@ -88,6 +90,7 @@ class Desk:
     def confirmed(self, latency: float, now: float, seat_ids: Sequence[str]) -> None:
         self.sales.latencies.append(latency * 1000)
         self.sales.seat_ids += seat_ids
+        self.sales.requested.update(dict.fromkeys(seat_ids, now - latency))
         self.sales.last = now
 
     def is_free(self, kiosk: Kiosk, now: float) -> None:

@@ -30,6 +30,7 @@ from bench.stage import (
     Stage,
     all_booked,
     free_seats,
+    percentiles,
     sold,
 )
 from bench.watching import Audience
@@ -69,6 +70,9 @@ def book(stage: Stage) -> dict[str, float]:
     }
     if deliveries:
         measures["cpu_per_delivery"] = cpu / deliveries
+        booked_at = audience.leader.plan.booked_at
+        delays = [(booked_at[seat_id] - since) * 1000 for seat_id, since in desk.sales.requested.items()]
+        measures |= percentiles(delays, "update_")
     audience.leave()
     desk.leave()
     return measures

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -26,7 +27,7 @@ Tell = Callable[[str, Result], None]
 def measure(
     load: Load, keys: Sequence[str], *, rounds: int, scale: Scale, websocket: bool, tell: Tell
 ) -> dict[str, list[Result]]:
-    """The results of each system's rounds. The systems take turns. Raises StartFailed."""
+    """The results of each system's rounds. The systems take turns, another first in each round. Raises StartFailed."""
     results: dict[str, list[Result]] = {key: [] for key in keys}
     servings = [1] * rounds if load.anew else [rounds]
     number = 0
@@ -34,18 +35,21 @@ def measure(
         with _started(load, keys, serving, scale, websocket) as running:
             for share in range(serving):
                 some = [system for system in running if number < load.rounds.get(system.key, rounds)]
-                for key, result in play(load, some, scale, share * len(load.seats(scale)), tell).items():
+                first = share * len(load.seats(scale))
+                for key, result in play(load, some, scale, first, number, tell).items():
                     results[key].append(result)
                 number += 1
     return results
 
 
-def play(load: Load, running: Sequence[System], scale: Scale, first: int, tell: Tell) -> dict[str, Result]:
-    """One round on each of these; ``first`` is the number of the first of the showings that it takes."""
+def play(load: Load, running: Sequence[System], scale: Scale, first: int, number: int, tell: Tell) -> dict[str, Result]:
+    """The round of this ``number`` on each of these; ``first`` is the number of the first showing that it takes."""
     results: dict[str, Result] = {}
-    for system in running:
+    turns = deque(running)
+    turns.rotate(-number)
+    for system in turns:
         work = machine.work_milliseconds()
-        result = drive(load.order(system, scale, first))
+        result = drive(load.order(system, scale, first, number))
         result.measures["work"] = work
         results[system.key] = result
         tell(system.key, result)

@@ -37,11 +37,12 @@ def lines(load: Load, results: Results) -> Iterator[Line]:
         values = {key: measured(row.measure, rounds) for key, rounds in results.items()}
         medians = {key: statistics.median(some) for key, some in values.items() if some}
         own, other = medians.get(BOX), medians.get(row.against)
-        judged = own if not row.against else own / other if own is not None and other else None
+        ratio = own / other if own is not None and other else None
+        judged = own if row.is_absolute else ratio
         yield Line(
             label=row.label + (f", {row.unit}" if row.unit else ""),
             cells=[_cell(row, some) for some in values.values()],
-            ratio=_ratio(row, judged),
+            ratio=_ratio(row, ratio),
             target=row.target,
             verdict="" if not row.target or judged is None else "met" if row.is_met(judged) else "missed",
         )
@@ -96,6 +97,10 @@ def _notes(load: Load, results: Results, rounds: int) -> Iterator[str]:
     for key, some in results.items():
         if len(some) < rounds:
             yield f"{TITLES[key]} in {len(some)} round{'s' * (len(some) != 1)} only."
+    box = results.get(BOX, ())
+    if any(measured("deliveries", box)):
+        anew = sum(measured("presents_anew", box))
+        yield f"watchers of the box that were too slow and got the present instead: {anew:,.0f} in all its rounds."
     for failure in failures(results):
         yield f"{failure}."
 

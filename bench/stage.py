@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench import usage
@@ -145,12 +145,19 @@ def all_booked(seat_ids: Sequence[str]) -> Callable[[SeatPlan], bool]:
 
 
 def sold(sales: Sales) -> dict[str, float]:
-    latencies = sorted(sales.latencies)
+    latencies = sales.latencies
     if not latencies:
         raise RoundFailed("nothing was booked")
     return {
         "bookings": len(latencies),
         "bookings_per_second": len(latencies) / (sales.last - sales.began),
-        "p50": latencies[len(latencies) // 2],
-        "p99": latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)],
+        **percentiles(latencies),
+    }
+
+
+def percentiles(milliseconds: Iterable[float], prefix: str = "") -> dict[str, float]:
+    ordered = sorted(milliseconds)
+    return {
+        f"{prefix}p50": ordered[len(ordered) // 2],
+        f"{prefix}p99": ordered[len(ordered) * 99 // 100],
     }

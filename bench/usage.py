@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -16,7 +17,8 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     nanoseconds = 0
     for pid in pids:
         for thread in (PROC / str(pid) / "task").iterdir():
-            nanoseconds += int((thread / "schedstat").read_text(encoding="ascii").split()[0])
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended since it was listed
+                nanoseconds += int((thread / "schedstat").read_text(encoding="ascii").split()[0])
     return nanoseconds / 1e9
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -35,6 +36,8 @@ class SeatPlan:
         self.live = 0
         self.presents = 0
         self._in_present = False
+        self.booked_at: dict[str, float] = {}
+        """When each seat was first seen as booked, by ``time.perf_counter``."""
         self.fault = ""
 
     def feed(self, received: bytes) -> None:
@@ -67,6 +70,8 @@ class SeatPlan:
                 self.fault = self.fault or f"version {version} came after {self.version}"
             self.version = version
         self.status[seat["seat_id"]] = seat["status"]
+        if seat["status"] == "booked":
+            self.booked_at.setdefault(seat["seat_id"], time.perf_counter())
 
 
 class Leader:

@@ -23,6 +23,7 @@ class Worker:
         self._decisions = Decisions(database)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="worker")
         self._client.username_pw_set(USERNAME, PASSWORD)
+        self._client.max_inflight_messages_set(0)  # any number
         self._client.on_socket_open = self._no_delay
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed

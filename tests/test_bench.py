@@ -266,7 +266,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[System]
 @pytest.mark.parametrize("load", LOADS, ids=lambda load: load.name)
 def test_everything_that_a_small_load_sends_is_delivered_by_every_system(load: Load, everybody: list[System]) -> None:
     first = sum(len(earlier.seats(TINY)) for earlier in LOADS[: list(LOADS).index(load)])
-    results = play(load, everybody, TINY, first, lambda key, result: None)
+    results = play(load, everybody, TINY, first, 0, lambda key, result: None)
     assert list(results) == list(systems.TITLES)
     assert not {key: result.failure for key, result in results.items() if result.failure}
     wanted = {row.measure for row in load.rows}
