@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -43,13 +44,37 @@ def bench(
 
     Ends with status 1 if any round failed: a request never confirmed, or an update that a watcher never got.
     """
+    if docs and (rows or only or tcp):
+        raise typer.BadParameter("the page shows everything: without --rows, --systems and --tcp", param_hint="--docs")
+    if docs and systems.mosquitto_program() is None:
+        raise StartFailed(f"{systems.NO_MOSQUITTO}: the page shows it.")
+    if results_file is not None and (results_file.is_dir() or not results_file.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"{results_file} is not a file in a folder that exists", param_hint="--json")
+    try:
+        _run(
+            rounds,
+            _chosen(rows, LOAD_NAMES, "--rows"),
+            _chosen(only, list(TITLES), "--systems"),
+            tcp,
+            docs,
+            results_file,
+        )
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _run(
+    rounds: int, load_names: Sequence[str], keys: list[str], tcp: bool, docs: bool, results_file: Path | None
+) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
-    loads = [load for load in LOADS if load.name in _chosen(rows, LOAD_NAMES, "--rows")]
-    keys = _chosen(only, list(TITLES), "--systems")
+    loads = [load for load in LOADS if load.name in load_names]
     if MOSQUITTO in keys and systems.mosquitto_program() is None:
-        console.print("mosquitto is not installed (Debian: mosquitto, mosquitto-clients): without it.", soft_wrap=True)
+        if keys == [MOSQUITTO]:
+            raise StartFailed(f"{systems.NO_MOSQUITTO}.")
+        console.print(f"{systems.NO_MOSQUITTO}: without it.", soft_wrap=True)
         keys.remove(MOSQUITTO)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         where = machine.sentence(Path(folder))
@@ -66,14 +91,18 @@ def bench(
     console.print(report.terminal(measurements, rounds))
     for note in report.notes(measurements, rounds):
         console.print(f"- {note}", markup=False, soft_wrap=True)
-    if results_file is not None:
-        results_file.write_text(_json(where, measurements), encoding="utf-8")
     failed = [failure for _, results in measurements for failure in report.failures(results)]
+    swept = {}
     if docs:
         swept = sweep(keys, rounds=min(rounds, SWEEP_ROUNDS), scale=Scale(), websocket=not tcp, tell=tell)
         failed += [
             failure for by_watchers in swept.values() for some in by_watchers.values() for failure in _reasons(some)
         ]
+    if results_file is not None:
+        results_file.write_text(_json(where, measurements), encoding="utf-8")
+    if failed and docs:
+        console.print("A round failed: docs/performance.md stays as it was.", soft_wrap=True)
+    elif docs:
         (DOCS / "performance.svg").write_text(plot.svg(swept), encoding="utf-8")
         page = DOCS / "performance.md"
         section = report.markdown(measurements, rounds, where)
@@ -108,9 +137,16 @@ def _json(where: str, measurements: list[tuple[Load, Results]]) -> str:
     return json.dumps({"machine": where, "rounds": rounds}, indent=2) + "\n"
 
 
+def _end(*_: object) -> None:
+    """End as Ctrl-C does, so that nothing is left behind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(bench)
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except StartFailed as error:

@@ -31,6 +31,7 @@ KIOSK, KIOSK_PASSWORD = "kiosk", "kiosk-of-the-bench"
 CONFIRMATIONS_AHEAD = 16
 """How many confirmations a kiosk subscribes to at once: as many filters as the box takes in one SUBSCRIBE."""
 STOCK_CONFIRMATIONS_AHEAD = 4
+NO_MOSQUITTO = "mosquitto is not installed (Debian: mosquitto)"
 TITLES = {"box": "the box", "mosquitto": "mosquitto + worker", "stock": "stock amqtt"}
 SEATS_PER_ROW = 100
 
@@ -142,7 +143,7 @@ def _mosquitto(folder: Path, showings: list[Showing], websocket: bool, visitors:
     """mosquitto with a paho worker and SQLite. Nothing is dropped: its queues are unbounded here."""
     program = mosquitto_program()
     if program is None:
-        raise StartFailed("mosquitto is not installed (Debian: mosquitto, mosquitto-clients)")
+        raise StartFailed(NO_MOSQUITTO)
     clients, workers = _free_ports(2)
     passwords = folder / "passwords"
     passwords.touch(mode=0o600)
