@@ -20,11 +20,15 @@ Sweep = Mapping[str, Mapping[int, Sequence[Result]]]
 LOOKS = {"box": ("#0b6e4f", "o", "-"), "mosquitto": ("#1f5fa8", "s", "--"), "stock": ("#b4531a", "^", ":")}
 """Colour, marker and line: each tells the systems apart by itself."""
 PANELS = (
-    ("Bookings per second", "bookings_per_second", "{:,.0f}"),
-    ("Confirmation p99, ms", "p99", "{:,.0f}"),
+    ("Bookings per second (log scale)", "bookings_per_second", "{:,.0f}"),
+    ("Confirmation p99, ms (log scale)", "p99", "{:,.0f}"),
 )
 WATCHERS_APART = 50
 """Up to so many watchers the axis is linear, for it begins with none; beyond it is logarithmic."""
+
+
+ROOM_FOR_LABELS = 7
+"""So many times the most watchers is where the axis ends: the systems' names stand there."""
 
 
 def svg(sweep: Sweep) -> str:
@@ -52,6 +56,8 @@ def svg(sweep: Sweep) -> str:
 
 
 def _panel(axes: Axes, sweep: Sweep, measure: str, form: str) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     everywhere = sorted({watchers for by_watchers in sweep.values() for watchers in by_watchers})
     for key, by_watchers in sweep.items():
         values = {watchers: measured(measure, rounds) for watchers, rounds in sorted(by_watchers.items())}
@@ -68,14 +74,15 @@ def _panel(axes: Axes, sweep: Sweep, measure: str, form: str) -> None:
             textcoords="offset points",
             color=colour,
             va="center",
-            annotation_clip=False,
         )
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     axes.set_xscale("symlog", linthresh=WATCHERS_APART, linscale=0.4)
     axes.set_xticks(everywhere, [f"{watchers:,}" for watchers in everywhere])
     axes.set_xticks([], minor=True)
-    axes.set_xlim(-4, max(everywhere) * 1.05)
+    axes.set_xlim(-4, max(everywhere) * ROOM_FOR_LABELS)
     axes.set_xlabel("watchers of the showing")
     axes.grid(visible=True, color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import framing, systems
+from bench import framing, measuring, systems
 from bench.decision import Decisions
 from bench.kiosks import Account
 from bench.load import drive
@@ -22,7 +22,7 @@ from bench.returning import Judge
 from bench.rows import LOADS, Load, Row, Scale
 from bench.sockets import Door
 from bench.stage import Order, Result
-from bench.systems import System
+from bench.systems import Showing, System
 from bench.watching import Follower, Leader, SeatPlan
 
 TINY = Scale(
@@ -230,6 +230,21 @@ def test_a_target_that_is_missed_says_so() -> None:
     load = replace(RUSH, rows=(ratio, own))
     results = {"box": [Result({"m": 251.0})], "mosquitto": [Result({"m": 1000.0})]}
     assert [line.verdict for line in lines(load, results)] == ["missed", "missed"]
+
+
+def test_an_absolute_target_is_of_the_boxs_own_measure_beside_a_ratio_for_information() -> None:
+    load = replace(RUSH, rows=(Row("", "m", "{:.1f}", "ms", at_most=250, absolute=True),))
+    line = next(lines(load, {"box": [Result({"m": 200.0})], "mosquitto": [Result({"m": 50.0})]}))
+    assert (line.ratio, line.target, line.verdict) == ("4.00 × mosquitto", "≤ 250 ms", "met")
+
+
+def test_another_system_is_first_in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "drive", lambda order: Result())
+    turns: list[str] = []
+    some = [System(key, ORDER.door, ORDER.account, [], True, [Showing("s", 2)], []) for key in systems.TITLES]
+    for number in range(2):
+        play(RUSH, some, TINY, 0, number, lambda key, result: turns.append(key))
+    assert turns == ["box", "mosquitto", "stock", "mosquitto", "stock", "box"]
 
 
 def test_the_page_gets_the_new_table_in_the_place_of_the_old() -> None:
