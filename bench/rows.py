@@ -167,7 +167,7 @@ UPDATE_ROWS = (
 )
 RUSH_ENDS = "it ends after 3 s, or when the 2,500 bookings of its room are sold, whichever is first."
 STOCK_STOPS = (
-    "stock amqtt takes 4 bookings of each kiosk, 200 in all, and no more: its kiosks subscribe once, for subscribing "
+    "stock amqtt takes at most 4 bookings of each kiosk, 200 in all: its kiosks subscribe once, for subscribing "
     "while it publishes breaks it."
 )
 FEW = "120 bookings a round: p99 is the second slowest; the median over the rounds is shown."
