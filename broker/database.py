@@ -196,8 +196,8 @@ class Database:
         """Finish every queued job, then close. Nothing may be submitted afterwards."""
         if self._writer_thread is not None:
             if self._is_writing:
-                self._idle = asyncio.get_running_loop().create_future()
-                await self._idle
+                self._idle = self._idle or asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._idle)
             if self._foreign_change_poll is not None:
                 self._foreign_change_poll.cancel()
             self._batches.put(None)
@@ -237,13 +237,13 @@ class Database:
         self._batches.put((batch, decided))
 
     def _tell(self, batch: list[_Waiting], results: list[Result]) -> None:
+        assert self._loop is not None
+        self._loop.call_soon(self._next_batch)  # not now: what is told leaves the box first
         for one, (result, error) in zip(batch, results, strict=True):
             try:
                 one.done(result, error)
-            except Exception:
-                logger.exception("A change is on disk, but telling of it failed")
-        assert self._loop is not None
-        self._loop.call_soon(self._next_batch)  # not now: what was told leaves the box first
+            except BaseException:  # whatever it is, the others are told
+                logger.exception("A change is decided, but telling of it failed")
 
     # The writer thread
 

@@ -152,12 +152,15 @@ async def test_a_group_is_told_in_one_step_in_the_order_of_submission(opened: Op
     assert told == [*(str(n) for n in range(50)), "after", "next step"]
 
 
-async def test_who_cannot_be_told_does_not_keep_it_from_the_others(opened: OpenDatabase, quick: bool) -> None:
+@pytest.mark.parametrize("nobody", [RuntimeError("nobody is at home"), asyncio.CancelledError()])
+async def test_who_cannot_be_told_does_not_keep_it_from_the_others(
+    opened: OpenDatabase, quick: bool, nobody: BaseException
+) -> None:
     database = await opened()
     told: list[str | None] = []
 
     def fails(result: object, error: object) -> None:
-        raise RuntimeError("nobody is at home")
+        raise nobody
 
     async with held(database) as let_go:
         database.submit(note("a"), fails, quick=quick)
@@ -470,3 +473,13 @@ async def test_closing_finishes_and_tells_what_was_submitted(path: Path) -> None
         database.submit(note(str(number)), lambda result, error: told.append(result))
     await database.close()
     assert told == on_disk(path) == [str(n) for n in range(3 * BATCH)]
+
+
+async def test_two_who_close_at_once_both_see_it_closed(opened: OpenDatabase) -> None:
+    database = await opened()
+    async with held(database) as let_go:
+        closing = [asyncio.create_task(database.close()) for _ in range(2)]
+        await asyncio.sleep(0)
+        let_go()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*closing)

@@ -95,6 +95,24 @@ def test_a_filter_does_not_match(topic_filter: str, topic: str) -> None:
     assert not matches(topic_filter, topic)
 
 
+def matches_level_by_level(topic_filter: list[str], topic: list[str]) -> bool:
+    """§4.7 as it is written, but for the ``$``."""
+    if not topic_filter:
+        return not topic
+    if topic_filter == ["#"]:
+        return True
+    if not topic:
+        return False
+    return topic_filter[0] in ("+", topic[0]) and matches_level_by_level(topic_filter[1:], topic[1:])
+
+
+@given(topic_filters(), st.sampled_from(TOPICS))
+def test_matching_agrees_with_the_rules_taken_level_by_level(topic_filter: str, topic: str) -> None:
+    is_hidden = topic.startswith("$") and topic_filter[0] in "+#"  # MQTT-4.7.2-1
+    by_level = matches_level_by_level(topic_filter.split("/"), topic.split("/"))
+    assert matches(topic_filter, topic) == (by_level and not is_hidden)
+
+
 @given(topic_filters(), topic_filters())
 def test_covers_agrees_with_every_topic(grant: str, topic_filter: str) -> None:
     assert is_topic_filter(grant)

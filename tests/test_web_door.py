@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import base64
 import gc
 import ipaddress
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -385,6 +387,33 @@ async def test_a_tls_handshake_that_does_not_come_is_closed(
         transport = await TcpTransport.open(address)
         assert await asyncio.wait_for(transport.read(), 5) == b""
         await transport.close()
+
+
+async def test_a_tls_client_that_vanishes_leaves_nothing_for_the_collector(
+    box: StartBox, certificate: tuple[Path, Path, Path]
+) -> None:
+    host = await tls_box(box, certificate)
+    trusting = ssl.create_default_context(cafile=str(certificate[2]))
+
+    def join() -> ssl.SSLSocket:
+        connected = trusting.wrap_socket(socket.create_connection(host.tcp_addresses[0]), server_hostname="localhost")
+        connected.sendall(connect("ann", "ann-demo"))
+        assert connected.recv(4) == b"\x20\x02\0\0"
+        return connected
+
+    def sides() -> int:
+        return sum(isinstance(found, asyncio.sslproto.SSLProtocol) for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        client = await asyncio.to_thread(join)
+        assert sides() == 1
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # a reset: nothing of TLS says goodbye
+        await until(lambda: sides() == 0, seconds=20)  # the box waits a little for what it wrote last
+    finally:
+        gc.enable()
 
 
 def test_an_ipv6_subscriber_counts_as_one_address() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from broker.addresses import network_of
 from broker.connection import Wire
 from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG, reset
-from broker.doors.wire import TransportWire
+from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
 
 READ_BYTES = 65536
@@ -68,6 +68,7 @@ class TcpDoor:
         try:
             await self._serve(StreamWire(reader, writer))
         finally:
+            forget_traceback(reader.exception())
             self._places.free(network)
 
     def close(self) -> None:

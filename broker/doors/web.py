@@ -20,7 +20,7 @@ from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.guarded import SERVER, GuardedHandler
 from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG
-from broker.doors.wire import CLOSE_SECONDS, TransportWire
+from broker.doors.wire import CLOSE_SECONDS, TransportWire, forget_traceback
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
 
@@ -290,21 +290,13 @@ class WebDoor:
         await websocket.prepare(request)
         connection.is_mqtt_from_now_on()
         await self._serve(WebSocketWire(request, websocket, address, connection.arrived))
-        _forget_traceback(websocket.exception())
+        forget_traceback(websocket.exception())
         return websocket
 
 
 def _connection(request: web.Request) -> GuardedHandler:
     assert isinstance(request.protocol, GuardedHandler)
     return request.protocol
-
-
-def _forget_traceback(error: BaseException | None) -> None:
-    """aiohttp keeps the error of a browser that went without a goodbye, and with its frames the whole connection in
-    a cycle that only the garbage collector would find."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__context__
 
 
 def _full() -> Refusal:

@@ -38,3 +38,12 @@ class TransportWire:
 
     def abort(self) -> None:
         reset(self._transport)
+
+
+def forget_traceback(error: BaseException | None) -> None:
+    """To be called with the error that a peer's stream ended with, if it did: it is kept by the stream, and its frames
+    keep the stream and all of the connection, in a cycle that only the garbage collector would find; with TLS some
+    300 KiB each."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -68,6 +68,9 @@ MODELS: Mapping[str, type[Inbound]] = {
 }
 """The commands' topics and what is sent there."""
 
+QUICK = frozenset({"booking/request", "booking/cancel", "seats/hold", "seats/release"})
+"""Those that concern a few seats, and may be decided in the loop."""
+
 AVAILABLE_EVERY_SECONDS = 1.0
 """How often ``showing/update`` may come for a mere change of ``seats_available``."""
 
@@ -155,7 +158,7 @@ class Service:
             finally:
                 command.acknowledge()
 
-        self._submit(decide, told, quick=command.topic != "showing/request")
+        self._submit(decide, told, quick=command.topic in QUICK)
 
     def refused_topic(self, identity: Identity, topic: str) -> None:
         """Tell a client that the policy does not let it publish there."""
@@ -380,7 +383,7 @@ class Service:
     ) -> None:
         """Queue a job; once it is on disk its effects are told, then ``told`` is called with it, or with why not.
 
-        What concerns a few seats is ``quick``; a showing that is cancelled may have hundreds of bookings.
+        ``quick`` is as in :meth:`Database.submit`; a showing that is cancelled may have hundreds of bookings.
         """
 
         def done(decided: Decided[T] | None, error: BaseException | None) -> None:
