@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from broker.addresses import network_of
 from broker.connection import Wire
 from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG, reset
-from broker.doors.wire import TransportWire, forget_traceback
+from broker.doors.wire import CLOSE_SECONDS, TransportWire, forget_traceback
 from broker.places import Places
 
 READ_BYTES = 65536
@@ -50,10 +50,14 @@ class TcpDoor:
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         for listening in sockets:
-            handshake = self._connect_seconds if tls is not None else None
             self._servers.append(
                 await asyncio.start_server(
-                    self._connected, sock=listening, backlog=ACCEPTS_PER_TURN, ssl=tls, ssl_handshake_timeout=handshake
+                    self._connected,
+                    sock=listening,
+                    backlog=ACCEPTS_PER_TURN,
+                    ssl=tls,
+                    ssl_handshake_timeout=self._connect_seconds if tls is not None else None,
+                    ssl_shutdown_timeout=CLOSE_SECONDS if tls is not None else None,
                 )
             )
             listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn

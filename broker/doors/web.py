@@ -114,10 +114,14 @@ class WebDoor:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         for listening in sockets:
-            handshake = self._limits.connect_seconds if tls is not None else None
             self._servers.append(
                 await loop.create_server(
-                    self._accepted, sock=listening, backlog=ACCEPTS_PER_TURN, ssl=tls, ssl_handshake_timeout=handshake
+                    self._accepted,
+                    sock=listening,
+                    backlog=ACCEPTS_PER_TURN,
+                    ssl=tls,
+                    ssl_handshake_timeout=self._limits.connect_seconds if tls is not None else None,
+                    ssl_shutdown_timeout=CLOSE_SECONDS if tls is not None else None,
                 )
             )
             listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn

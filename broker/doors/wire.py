@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 from broker.doors.sockets import reset
 
@@ -30,7 +31,8 @@ class TransportWire:
         if not self._transport.is_closing():
             self.write(self.goodbye(again=again))
             self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
+            # By a weak reference: where all has left at once, nothing stays for the timer's sake.
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, _drop, weakref.ref(self._transport))
 
     def goodbye(self, *, again: bool) -> bytes:
         """What the door says last; ``again`` tells a browser that it may come back."""
@@ -38,6 +40,11 @@ class TransportWire:
 
     def abort(self) -> None:
         reset(self._transport)
+
+
+def _drop(transport: weakref.ref[asyncio.WriteTransport]) -> None:
+    if (still_there := transport()) is not None:
+        reset(still_there)
 
 
 def forget_traceback(error: BaseException | None) -> None:
