@@ -11,9 +11,9 @@ import asyncio
 import gc
 from collections.abc import Callable
 
-THRESHOLDS = (1_000, 8, 100)
+THRESHOLDS = (1_000, 8, 1_000)
 """Containers made and still alive before the youngest are looked at; how many such looks until the older ones follow,
-some 5 ms; and how many of these until all do: after 100,000 lost connections, of which 150 MB are left until then.
+some 5 ms; and how many of these until all do: after some 70,000 connections, of which 100 MB are left until then.
 A quiet moment comes before that (:func:`collect_in_quiet`)."""
 
 QUIET_LOOK_SECONDS = 60.0

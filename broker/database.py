@@ -163,7 +163,7 @@ class Database:
         if not self._is_writing:
             self._is_writing = True
             assert self._loop is not None
-            self._loop.call_soon(self._next_batch)
+            self._loop.call_soon(self._begin_batch)
 
     async def write(self, job: Job[T], *, quick: bool = False) -> T:
         """Run a job as :meth:`submit` does; returns when it is on disk. Raises what it raised, or
@@ -219,14 +219,17 @@ class Database:
     # A batch's way, begun and ended in the loop
 
     def _next_batch(self) -> None:
-        waiting = self._waiting
-        if not waiting:
-            self._is_writing = False
-            if self._idle is not None and not self._idle.done():
-                self._idle.set_result(None)
-            return
-        batch = [waiting.popleft() for _ in range(min(len(waiting), BATCH))]
         self._look_for_foreign_change()
+        if self._waiting:
+            self._begin_batch()
+            return
+        self._is_writing = False
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _begin_batch(self) -> None:
+        waiting = self._waiting
+        batch = [waiting.popleft() for _ in range(min(len(waiting), BATCH))]
         decided: list[Result] | None = None
         if all(one.is_quick for one in batch) and self._has_the_lock_at_once():
             try:
@@ -321,7 +324,7 @@ class Database:
 
     def _poll_foreign_change(self) -> None:
         assert self._loop is not None
-        if not self._is_writing:  # else each batch looks
+        if not self._is_writing:  # else each batch looks when it has ended
             self._look_for_foreign_change()
         self._foreign_change_poll = self._loop.call_later(FOREIGN_CHANGE_POLL_SECONDS, self._poll_foreign_change)
 
