@@ -6,8 +6,9 @@ The next batch collects meanwhile.
 
 The connection that writes passes between the event loop and the writer thread, and only one of them has it. Quick
 jobs are decided in the loop: each statement in another thread would hand Python's lock there and back, which in a
-rush costs more than the statement. Whatever may wait for the disk or for another program is the thread's: every
-commit, a lock that is taken, and a batch with a job that is not quick.
+rush costs more than the statement. What waits for the disk or for another program is the thread's: every commit, a
+lock that is taken, and a batch with a job that is not quick. (A page that neither SQLite nor the system has cached is
+read where its job runs.)
 """
 
 from __future__ import annotations
