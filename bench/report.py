@@ -82,7 +82,11 @@ def columns(keys: Sequence[str]) -> list[str]:
 
 def notes(measurements: Sequence[tuple[Load, Results]], rounds: int) -> list[str]:
     """What the reader has to know beside the numbers."""
-    told = [f"{load.title}: {note}" for load, results in measurements for note in _notes(load, results, rounds)]
+    of_loads: dict[str, list[str]] = {}
+    for load, results in measurements:
+        for note in _notes(load, results, rounds):
+            of_loads.setdefault(note, []).append(load.title.partition(":")[0])
+    told = [f"{'; '.join(titles)}: {note}" for note, titles in of_loads.items()]
     work = [ms for _, results in measurements for some in results.values() for ms in measured("work", some)]
     if work:
         told.append(

@@ -44,7 +44,6 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 3.0
 """How long connections may take to come down when the box stops."""
 
-
 QUIET_CONNECTIONS = 50
 """With no more a look at all of Python's objects takes some 10 ms."""
 
@@ -304,7 +303,7 @@ class Host:
     async def _health(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(self.limits.connect_seconds):
-                await self.database.write(lambda db: None)
+                await self.database.write(lambda db: None, quick=True)
         except (StorageUnavailableError, TimeoutError):
             return answer({"status": "storage"}, 503)
         return answer({"status": "ok"})

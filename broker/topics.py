@@ -7,8 +7,6 @@ what came from outside.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 MAX_BYTES = 65535
 """The longest topic name or filter in bytes of UTF-8 (MQTT 3.1.1 §4.7.3, [MQTT-4.7.3-3])."""
 
@@ -66,7 +64,7 @@ def covers(grant: str, topic_filter: str) -> bool:
     """
     if grant[-1] == "#" and len(grant) > 1 and topic_filter.startswith(grant[:-1]):
         return True  # nearly always; the other cases take their time
-    granted, granted_is_open = _granted(grant)
+    granted, granted_is_open = _levels(grant)
     wanted, wanted_is_open = _levels(topic_filter)
     if granted_is_open:
         if len(wanted) < len(granted):
@@ -91,12 +89,6 @@ def _is_string(text: str) -> bool:
 
 def _has_wildcard(level: str) -> bool:
     return "+" in level or "#" in level
-
-
-@lru_cache(maxsize=256)
-def _granted(grant: str) -> tuple[list[str], bool]:
-    """The levels of a grant: there are few, and each is asked again and again."""
-    return _levels(grant)
 
 
 def _levels(topic_filter: str) -> tuple[list[str], bool]:

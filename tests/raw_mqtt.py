@@ -209,10 +209,6 @@ class WebSocketTransport:
         message = await self.websocket.receive()
         return message.data if message.type is aiohttp.WSMsgType.BINARY else b""
 
-    def vanish(self) -> None:
-        """Go as a browser does whose tab is closed: without a goodbye."""
-        self.websocket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
     async def close(self) -> None:
         if (connection := self.websocket._conn) is not None:  # abruptly, as a laptop's lid does
             connection.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ from bench.load import drive
 from bench.measuring import play
 from bench.report import BEGIN, END, lines, markdown, replace_section
 from bench.returning import Judge
-from bench.rows import LOADS, Load, Row, Scale
+from bench.rows import LOADS, MOSQUITTO, Load, Row, Scale
 from bench.sockets import Door
 from bench.stage import Order, Result
 from bench.systems import Showing, System
@@ -265,24 +265,23 @@ def test_whoever_asked_is_told_before_those_who_watch(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[System]]:
-    """All systems, running, with showings for one round of every load."""
+    """All systems, running, with showings for one round of every load; as in the benchmark, without mosquitto where it
+    is not installed, which in CI is a failure."""
     seats = [count for load in LOADS for count in load.seats(TINY)]
     folder = tmp_path_factory.mktemp("bench")
     with ExitStack() as stack:
         yield [
             stack.enter_context(systems.start(key, folder, seats=seats, visitors=TINY.returning))
             for key in systems.TITLES
+            if key != MOSQUITTO or systems.mosquitto_program() is not None or "CI" in os.environ
         ]
 
 
-@pytest.mark.skipif(
-    systems.mosquitto_program() is None or shutil.which("mosquitto_passwd") is None, reason="mosquitto is not installed"
-)
 @pytest.mark.parametrize("load", LOADS, ids=lambda load: load.name)
 def test_everything_that_a_small_load_sends_is_delivered_by_every_system(load: Load, everybody: list[System]) -> None:
     first = sum(len(earlier.seats(TINY)) for earlier in LOADS[: list(LOADS).index(load)])
     results = play(load, everybody, TINY, first, 0, lambda key, result: None)
-    assert list(results) == list(systems.TITLES)
+    assert list(results) == [system.key for system in everybody]
     assert not {key: result.failure for key, result in results.items() if result.failure}
     wanted = {row.measure for row in load.rows}
     assert wanted <= set(results["box"].measures)

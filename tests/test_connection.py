@@ -150,18 +150,27 @@ async def test_a_http_header_that_drips_is_closed_in_the_midst(box: StartBox) ->
 
 
 async def test_header_upgrade_and_connect_share_one_time_limit(box: StartBox, client: OpenClient) -> None:
-    host = await box(limits={"connect_seconds": 2})
+    host = await box(limits={"connect_seconds": 0.5})
+    ended: list[str] = []
+
+    async def note_the_end(name: str, transport: TcpTransport) -> None:
+        while await transport.read():
+            pass
+        ended.append(name)
+
     dawdler = await TcpTransport.open(host.web_addresses[0])
     await dawdler.send(b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-    await asyncio.sleep(1)  # it spends half of its time, and waits for nothing; who comes now has all of theirs
-    later = await client(host)
+    await (await client(host)).connect("ann")  # the box has the dawdler, for it has somebody who came after
+    silent = await TcpTransport.open(host.web_addresses[0])
+    await (await client(host)).connect("bob")  # and the silent one
     await dawdler.send(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
     await dawdler.send(b"Sec-WebSocket-Protocol: mqtt\r\n\r\n")
     assert b" 101 " in await dawdler.read()
-    while await dawdler.read():
-        pass
-    await later.connect("ann")
+    # Its time runs since it came, not since its upgrade: so it goes before who came after it and upgraded nothing.
+    await asyncio.gather(note_the_end("silent", silent), note_the_end("dawdler", dawdler))
+    assert ended == ["dawdler", "silent"]
     await dawdler.close()
+    await silent.close()
 
 
 async def test_a_client_that_has_connected_may_stay_longer_than_the_time_to_connect(

@@ -438,11 +438,10 @@ async def test_a_browser_that_goes_without_a_goodbye_leaves_nothing_for_the_coll
         transport = await WebSocketTransport.open(host.web_addresses[0])
         await RawClient(transport).connect("ann")
         assert handlers() == 1
-        transport.vanish()
+        await transport.close()
         await until(lambda: handlers() == 0)
     finally:
         gc.enable()
-        await transport.close()
 
 
 # When all come back at once
@@ -454,5 +453,15 @@ async def test_many_who_knock_in_one_moment_all_get_a_place_in_the_queue(box: St
     address = host.web_addresses[0] if door == "web" else host.tcp_addresses[0]
     # No await in between: nobody is accepted meanwhile, so the kernel keeps them all, or the next one times out.
     knocking = [socket.create_connection(address, timeout=0.5) for _ in range(400)]
+    for one in knocking:
+        one.close()
+
+
+async def test_who_is_in_has_a_turn_before_all_who_knock_are_in(box: StartBox, client: OpenClient) -> None:
+    host = await box(limits={"max_connections_per_address": 1000})
+    ann = await (await client(host)).connect("ann")
+    knocking = [socket.create_connection(host.web_addresses[0], timeout=0.5) for _ in range(400)]
+    await ann.silence()  # the box has answered a ping
+    assert len(host.places) < len(knocking)
     for one in knocking:
         one.close()

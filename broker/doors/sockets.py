@@ -6,8 +6,9 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from config.settings import Bind
 
@@ -19,6 +20,10 @@ BACKLOG = 1024
 
 ACCEPTS_PER_TURN = 16
 """Clients that come in before who is in already has a turn: each costs half a millisecond until it has its present."""
+
+
+CLOSE_SECONDS = 5.0
+"""How long what was written last may take to leave before the connection is dropped."""
 
 
 class ListenError(Exception):
@@ -68,6 +73,26 @@ def _listen(family: int, kind: int, protocol: int, where: object) -> socket.sock
         listening.close()
         raise
     return listening
+
+
+async def accept(
+    listening: socket.socket,
+    protocol: Callable[[], asyncio.BaseProtocol],
+    tls: ssl.SSLContext | None,
+    *,
+    handshake_seconds: float,
+) -> asyncio.Server:
+    """Let clients in, each to a protocol of its own, until the server is closed."""
+    server = await asyncio.get_running_loop().create_server(
+        protocol,
+        sock=listening,
+        backlog=ACCEPTS_PER_TURN,
+        ssl=tls,
+        ssl_handshake_timeout=handshake_seconds if tls is not None else None,
+        ssl_shutdown_timeout=CLOSE_SECONDS if tls is not None else None,
+    )
+    listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn
+    return server
 
 
 def _describe(error: OSError, setting: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from broker.addresses import network_of
 from broker.connection import Wire
-from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG, reset
-from broker.doors.wire import CLOSE_SECONDS, TransportWire, forget_traceback
+from broker.doors.sockets import accept, reset
+from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
 
 READ_BYTES = 65536
@@ -50,18 +50,11 @@ class TcpDoor:
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         for listening in sockets:
-            self._servers.append(
-                await asyncio.start_server(
-                    self._connected,
-                    sock=listening,
-                    backlog=ACCEPTS_PER_TURN,
-                    ssl=tls,
-                    ssl_handshake_timeout=self._connect_seconds if tls is not None else None,
-                    ssl_shutdown_timeout=CLOSE_SECONDS if tls is not None else None,
-                )
-            )
-            listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn
+            self._servers.append(await accept(listening, self._stream, tls, handshake_seconds=self._connect_seconds))
             self.addresses.append(listening.getsockname()[:2])
+
+    def _stream(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._connected)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")

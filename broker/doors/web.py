@@ -19,8 +19,8 @@ from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.guarded import SERVER, GuardedHandler
-from broker.doors.sockets import ACCEPTS_PER_TURN, BACKLOG
-from broker.doors.wire import CLOSE_SECONDS, TransportWire, forget_traceback
+from broker.doors.sockets import CLOSE_SECONDS, accept
+from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
 
@@ -112,19 +112,10 @@ class WebDoor:
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
         for listening in sockets:
             self._servers.append(
-                await loop.create_server(
-                    self._accepted,
-                    sock=listening,
-                    backlog=ACCEPTS_PER_TURN,
-                    ssl=tls,
-                    ssl_handshake_timeout=self._limits.connect_seconds if tls is not None else None,
-                    ssl_shutdown_timeout=CLOSE_SECONDS if tls is not None else None,
-                )
+                await accept(listening, self._accepted, tls, handshake_seconds=self._limits.connect_seconds)
             )
-            listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn
             self.addresses.append(listening.getsockname()[:2])
 
     def close(self) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-from broker.doors.sockets import reset
-
-CLOSE_SECONDS = 5.0
-"""How long what was written last may take to leave before the connection is dropped."""
+from broker.doors.sockets import CLOSE_SECONDS, reset
 
 
 class TransportWire:

@@ -128,10 +128,10 @@ class Accounts:
 
     async def issue_token(self, by: Authority) -> Session:
         """A further token for somebody who has just signed in; those that they have live on."""
-        return await self._box.database.write(lambda db: self._add_token(db, by.require(db)))
+        return await self._box.database.write(lambda db: self._add_token(db, by.require(db)), quick=True)
 
     async def void_token(self, token: str) -> None:
-        await self._box.database.write(lambda db: users.void_token(db, token))
+        await self._box.database.write(lambda db: users.void_token(db, token), quick=True)
 
     def _add_token(self, db: sqlite_utils.Database, user: User) -> Session:
         auth = self._box.settings.auth
@@ -159,7 +159,7 @@ class Accounts:
         def job(db: sqlite_utils.Database) -> Session:
             return self._add_token(db, users.add_visitor(db, name=name, email=email, now=self._box.now()))
 
-        return await self._box.database.write(job)
+        return await self._box.database.write(job, quick=True)
 
     async def add_account(
         self,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -440,9 +440,16 @@ def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequen
             db.conn.execute(
                 "UPDATE seats SET type = ?, x = ?, y = ?, position = ? WHERE seat_id = ?", (*wanted, seat_id)
             )
-    if present:  # else each lost seat is looked for among all sales there ever were, by the foreign key too
-        db.conn.execute("CREATE INDEX sales_of_a_seat ON booking_seats (seat_id)")
-    for (row, number), (seat_id, _) in present.items():
+    if present:
+        _remove_seats(db, path, {place: seat_id for place, (seat_id, _) in present.items()})
+    return added, len(present)
+
+
+def _remove_seats(db: sqlite_utils.Database, path: str, lost: Mapping[tuple[str, int], str]) -> None:
+    """Take out the seats, given by row and number, unless one was ever sold."""
+    # Else each is looked for among all sales there ever were, by the foreign key too.
+    db.conn.execute("CREATE INDEX sales_of_a_seat ON booking_seats (seat_id)")
+    for (row, number), seat_id in lost.items():
         if _one(db, "SELECT 1 FROM booking_seats WHERE seat_id = ?", seat_id):
             raise ImportFileError(
                 f"{path}.rows: seat {number} of row {row} was sold, and a sold seat cannot be taken out of its room"
@@ -450,9 +457,7 @@ def _set_plan(db: sqlite_utils.Database, path: str, room_id: str, places: Sequen
         db.conn.execute("DELETE FROM seat_claims WHERE seat_id = ?", (seat_id,))
         db.conn.execute("DELETE FROM hold_runs WHERE seat_id = ?", (seat_id,))
         db.conn.execute("DELETE FROM seats WHERE seat_id = ?", (seat_id,))
-    if present:
-        db.conn.execute("DROP INDEX sales_of_a_seat")
-    return added, len(present)
+    db.conn.execute("DROP INDEX sales_of_a_seat")
 
 
 def _add_showing(db: sqlite_utils.Database, path: str, entry: ShowingEntry, settings: Settings) -> tuple[str, bool]:
