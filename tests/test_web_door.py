@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 import trustme
 from boxes import until
 from conftest import OpenClient, StartBox
-from raw_mqtt import RawClient, TcpTransport, WebSocketTransport, connect
+from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect
 from sample_plugins import user_id
 
 from broker.addresses import network_of
@@ -389,6 +389,7 @@ async def test_a_tls_handshake_that_does_not_come_is_closed(
         await transport.close()
 
 
+@pytest.mark.usefixtures("no_collector")
 async def test_a_tls_client_that_vanishes_leaves_nothing_for_the_collector(
     box: StartBox, certificate: tuple[Path, Path, Path]
 ) -> None:
@@ -401,19 +402,12 @@ async def test_a_tls_client_that_vanishes_leaves_nothing_for_the_collector(
         assert connected.recv(4) == b"\x20\x02\0\0"
         return connected
 
-    def sides() -> int:
-        return sum(isinstance(found, asyncio.sslproto.SSLProtocol) for found in gc.get_objects())
-
-    gc.collect()
-    gc.disable()
-    try:
-        client = await asyncio.to_thread(join)
-        assert sides() == 1
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()  # a reset: nothing of TLS says goodbye
-        await until(lambda: sides() == 0, seconds=20)  # the box waits a little for what it wrote last
-    finally:
-        gc.enable()
+    client = await asyncio.to_thread(join)
+    assert living(asyncio.sslproto.SSLProtocol) == 1
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()  # a reset: nothing of TLS says goodbye
+    # The box waits a little for what it wrote last.
+    await until(lambda: living(asyncio.sslproto.SSLProtocol) == 0, seconds=20)
 
 
 def test_an_ipv6_subscriber_counts_as_one_address() -> None:
@@ -426,22 +420,42 @@ def test_an_ipv6_subscriber_counts_as_one_address() -> None:
 # What is left of a browser
 
 
-async def test_a_browser_that_goes_without_a_goodbye_leaves_nothing_for_the_collector(box: StartBox) -> None:
-    host = await box()
-
-    def handlers() -> int:
-        return sum(isinstance(found, GuardedHandler) for found in gc.get_objects())
-
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is freed in here is freed without it."""
     gc.collect()
     gc.disable()
-    try:
-        transport = await WebSocketTransport.open(host.web_addresses[0])
-        await RawClient(transport).connect("ann")
-        assert handlers() == 1
-        await transport.close()
-        await until(lambda: handlers() == 0)
-    finally:
-        gc.enable()
+    yield
+    gc.enable()
+
+
+def living(kind: type) -> int:
+    return sum(isinstance(found, kind) for found in gc.get_objects())
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("goodbye", ["none", "DISCONNECT", "close frame", "both"])
+async def test_however_a_browser_goes_it_leaves_nothing_for_the_collector(box: StartBox, goodbye: str) -> None:
+    host = await box()
+    transport = await WebSocketTransport.open(host.web_addresses[0])
+    await (await RawClient(transport).connect("ann")).subscribe("news/#")
+    assert living(GuardedHandler) == 1
+    if goodbye in ("DISCONNECT", "both"):
+        await transport.send(DISCONNECT)
+    if goodbye in ("close frame", "both"):
+        await transport.websocket.close()
+    await transport.close()
+    await until(lambda: living(GuardedHandler) == 0)
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_connection_without_a_request_leaves_nothing_for_the_collector(box: StartBox) -> None:
+    host = await box()
+    before = living(asyncio.Transport)
+    knocking = socket.create_connection(host.web_addresses[0])
+    await until(lambda: living(asyncio.Transport) == before + 1)
+    knocking.close()
+    await until(lambda: living(asyncio.Transport) == before)
 
 
 # When all come back at once

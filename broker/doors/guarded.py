@@ -12,7 +12,7 @@ from aiohttp import web
 
 from broker.addresses import network_of
 from broker.doors.bodies import answer
-from broker.doors.sockets import reset
+from broker.doors.sockets import leave_no_cycle, reset
 from broker.places import Places
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class GuardedHandler(web.RequestHandler):
         self._deadline = self._loop_of_door.call_later(self._limits.connect_seconds, self._drop)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        leave_no_cycle(self.transport)
         super().connection_lost(exc)
         self.arrived()
         self._stop_watching()

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Callable, Sequence
 
 from config.settings import Bind
@@ -111,3 +112,10 @@ def reset(transport: asyncio.WriteTransport) -> None:
         return  # it is gone already
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def leave_no_cycle(transport: asyncio.BaseTransport | None) -> None:
+    """To be called when the connection is lost. In Python 3.11 a transport and its own bound method keep each other,
+    and the garbage collector alone finds them; later ones let go of it when they close."""
+    if sys.version_info < (3, 12) and transport is not None:
+        vars(transport).pop("_read_ready_cb", None)

@@ -285,6 +285,7 @@ class WebDoor:
         await websocket.prepare(request)
         connection.is_mqtt_from_now_on()
         await self._serve(WebSocketWire(request, websocket, address, connection.arrived))
+        await websocket.close()  # as aiohttp does next; it notes there that the connection has gone
         forget_traceback(websocket.exception())
         return websocket
 
