@@ -23,6 +23,7 @@ from broker.doors.tcp import TcpDoor
 from broker.doors.web import WebDoor
 from broker.fanout import Fanout, RetainedPresent
 from broker.gate import ConnackCode, Gate, Refused
+from broker.metrics import Metrics
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import MalformedPacketError, ProtocolLevelError, connack
 from broker.places import Places, open_files_for
@@ -80,6 +81,7 @@ class Host:
         self.database = Database(settings.database.path)
         self.commands: dict[str, Callable[[Command], None]] = {}
         self.clients = Clients()
+        self.metrics = Metrics()
         self.places: Places
         self.outbox: Outbox
         self.broker: HardenedBroker
@@ -291,6 +293,9 @@ class Host:
             return None
         identity: Identity = session.attributes[IDENTITY_ATTRIBUTE]
         return identity
+
+    def refused(self, reason: str) -> None:
+        self.metrics.refused(reason)
 
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
         await self.clients.end_user(user_id)

@@ -180,6 +180,9 @@ class Box(Protocol):
     async def identify(self, username: str | None, password: str, address: str) -> Identity | None:
         """Ask the auth plugins, as for a CONNECT. Without a username the password is a bearer token."""
 
+    def refused(self, reason: str) -> None:
+        """Count a refusal for ``/metrics``. ``reason`` is one of few words of the plugin's own, never a client's."""
+
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
         """End a user's connections; if ``deactivated``, also tell every plugin (:meth:`BoxPlugin.user_deactivated`)."""
 

@@ -43,11 +43,15 @@ class TinyBox:
         self.database = Database(path)
         self.time = NOON
         self.ended: list[tuple[str, bool, bool]] = []
+        self.refusals: list[str] = []
         self.plugin = AuthPlugin(BaseContext())
         self.plugin.box = self
 
     def now(self) -> float:
         return self.time
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
         self.ended.append((user_id, deactivated, cancel_bookings))

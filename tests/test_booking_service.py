@@ -78,6 +78,7 @@ class Stage:
     wrong_by: float = 0
     published: list[Published] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     timers: list[Timer] = field(default_factory=list)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     settings: Any = field(
@@ -96,6 +97,9 @@ class Stage:
 
     def renew(self, topic: str) -> None:
         self.renewed.append(topic)
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     def may(self, caller: Identity, action: Action, topic: str) -> bool:
         return (caller.role, topic) not in self.forbidden
