@@ -34,6 +34,7 @@ from broker.plugin import (
     BoxPlugin,
     Command,
     Identity,
+    Reason,
     StorageUnavailableError,
 )
 from broker.topics import matches
@@ -294,7 +295,7 @@ class Host:
         identity: Identity = session.attributes[IDENTITY_ATTRIBUTE]
         return identity
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: Reason) -> None:
         self.metrics.refused(reason)
 
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from aiohttp import web
 
 from broker.database import Database, StorageUnavailableError
+from broker.metrics import Reason
 
 if TYPE_CHECKING:
     import typer
@@ -37,6 +38,7 @@ __all__ = [
     "Identity",
     "Message",
     "Present",
+    "Reason",
     "Refusal",
     "StorageUnavailableError",
 ]
@@ -180,8 +182,8 @@ class Box(Protocol):
     async def identify(self, username: str | None, password: str, address: str) -> Identity | None:
         """Ask the auth plugins, as for a CONNECT. Without a username the password is a bearer token."""
 
-    def refused(self, reason: str) -> None:
-        """Count a refusal for ``/metrics``. ``reason`` is one of few words of the plugin's own, never a client's."""
+    def refused(self, reason: Reason) -> None:
+        """Count a refusal for ``/metrics``, by one of the words of :data:`broker.metrics.Reason`."""
 
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
         """End a user's connections; if ``deactivated``, also tell every plugin (:meth:`BoxPlugin.user_deactivated`)."""
