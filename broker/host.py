@@ -20,6 +20,7 @@ from broker.database import Database, DatabaseError
 from broker.doors.bodies import answer
 from broker.doors.sockets import ListenError, listen
 from broker.doors.tcp import TcpDoor
+from broker.doors.tls import DAY, CertificateError, ServedCertificate
 from broker.doors.web import WebDoor
 from broker.fanout import Fanout, RetainedPresent
 from broker.gate import ConnackCode, Gate, Refused
@@ -45,6 +46,9 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
 """How long connections may take to come down when the box stops."""
+
+CERTIFICATE_SECONDS = 60.0
+"""How often the certificates' files are looked at, for one that was renewed."""
 
 QUIET_CONNECTIONS = 50
 """With no more a look at all of Python's objects takes some 10 ms."""
@@ -93,6 +97,8 @@ class Host:
         self._server_topics: list[str] = []
         self._plugins: list[BoxPlugin] = []
         self._sessions_of: dict[Identity, LightSession] = {}
+        self._certificates: dict[str, ServedCertificate] = {}
+        self._told_of_certificates = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = contextlib.AsyncExitStack()
 
@@ -120,7 +126,7 @@ class Host:
                 await self._start(stack)
             except StorageUnavailableError as error:
                 raise StartError(f"{self.settings.database.path}: {error}") from error
-            except (DatabaseError, ListenError) as error:
+            except (DatabaseError, ListenError, CertificateError) as error:
                 raise StartError(str(error)) from error
             except (PluginError, PluginLoadError) as error:
                 raise StartError(f"a plugin cannot be loaded: {error.__cause__ or error}") from error
@@ -186,10 +192,44 @@ class Host:
         stack.push_async_callback(self.web.closed)
         stack.push_async_callback(self._end_connections)  # before aiohttp would cancel those of browsers
         stack.callback(self.web.close)
-        await self.web.open(listen(listeners.web.bind, "listeners.web.bind"), _tls(listeners.web))
+        web_tls = self._tls("listeners.web", listeners.web)
+        tcp_tls = self._tls("listeners.tcp", listeners.tcp) if listeners.tcp.bind is not None else None
+        await self.web.open(listen(listeners.web.bind, "listeners.web.bind"), web_tls)
         if listeners.tcp.bind is not None:
             stack.callback(self.tcp.close)
-            await self.tcp.open(listen(listeners.tcp.bind, "listeners.tcp.bind"), _tls(listeners.tcp))
+            await self.tcp.open(listen(listeners.tcp.bind, "listeners.tcp.bind"), tcp_tls)
+        if self._certificates:
+            self._tell_of_certificates()
+            stack.callback(self._spawn(self._watch_certificates()).cancel)
+
+    # Certificates
+
+    def _tls(self, name: str, door: DoorSettings) -> ssl.SSLContext | None:
+        if door.certfile is None or door.keyfile is None:
+            return None
+        self._certificates[name] = served = ServedCertificate(door.certfile, door.keyfile)
+        return served.context
+
+    async def _watch_certificates(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            self._renew_certificates()
+            if self.now() - self._told_of_certificates >= DAY:
+                self._tell_of_certificates()
+
+    def _renew_certificates(self) -> None:
+        for name, served in self._certificates.items():
+            try:
+                if served.renew():
+                    logger.info("%s: the certificate is renewed; new connections get it", name)
+            except (CertificateError, OSError) as error:
+                logger.error("%s: the certificate is not renewed: %s", name, error)
+
+    def _tell_of_certificates(self) -> None:
+        self._told_of_certificates = now = self.now()
+        for name, served in self._certificates.items():
+            if problem := served.certificate.wrong_now(now) or served.certificate.wrong_soon(now):
+                logger.warning("%s: %s; renew it", name, problem)
 
     async def _end_connections(self) -> None:
         with contextlib.suppress(StorageUnavailableError):
@@ -205,10 +245,11 @@ class Host:
 
         self._spawn(tell())
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # One connection, from its door to its end
 
@@ -313,16 +354,3 @@ class Host:
         except (StorageUnavailableError, TimeoutError):
             return answer({"status": "storage"}, 503)
         return answer({"status": "ok"})
-
-
-def _tls(door: DoorSettings) -> ssl.SSLContext | None:
-    if door.certfile is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(door.certfile, door.keyfile)
-    except OSError as error:  # ssl.SSLError is one
-        message = f"the certificate {door.certfile} with the key {door.keyfile} cannot be used: {error}"
-        raise StartError(message) from error
-    return context

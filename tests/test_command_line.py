@@ -448,7 +448,7 @@ def test_check_finds_wrong_settings(terminal: Terminal) -> None:
         ),
         (
             '[listeners.web]\ncertfile = "box.toml"\nkeyfile = "box.toml"',
-            "listeners.web: box.toml and box.toml are not",
+            "listeners.web: box.toml is not a certificate in PEM",
         ),
         ('[listeners.web]\ncertfile = "no.pem"\nkeyfile = "box.toml"', "listeners.web: there is no file no.pem"),
         ('[database]\npath = "box.toml/cinema.db"', "is no folder"),

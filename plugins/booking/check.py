@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dacite
 import sqlite_utils
 
 from broker.database import describe
+from broker.doors.tls import Certificate, CertificateError, read_certificate
 from broker.plugin import BoxPlugin
 from config import Settings, SettingsError
 from plugins.acl import AclPlugin, Policy
@@ -41,7 +42,7 @@ def examine(settings: Settings, plugins: Sequence[type], *, now: float) -> Itera
     """Look at everything; ``now`` is in seconds since 1970."""
     yield from _or_valid("settings", "valid", _policy(settings, plugins))
     yield from _or_valid("plugins", f"{len(plugins)} can be loaded", _options(settings, plugins))
-    yield from _doors(settings)
+    yield from _doors(settings, now)
     yield from _database(settings, plugins, now)
 
 
@@ -75,7 +76,7 @@ def _options(settings: Settings, plugins: Sequence[type]) -> Iterator[str]:
             yield f"plugins.{path}: its options cannot be read: {error}"
 
 
-def _doors(settings: Settings) -> Iterator[Finding]:
+def _doors(settings: Settings, now: float) -> Iterator[Finding]:
     listeners = settings.listeners
     for name, door, bind in (
         ("listeners.web", listeners.web, listeners.web.bind),
@@ -91,24 +92,29 @@ def _doors(settings: Settings) -> Iterator[Finding]:
             )
         if door.certfile is None or door.keyfile is None:
             continue
-        missing = [file for file in (door.certfile, door.keyfile) if not file.is_file()]
-        for file in missing:
-            yield Finding(name, f"there is no file {file}", "set certfile and keyfile", prevents=True)
-        if not missing and (problem := _pair_problem(door.certfile, door.keyfile)):
-            yield Finding(name, problem, prevents=True)
+        public = listeners.web.public_urls if name == "listeners.web" else []
+        try:
+            yield from _certificate(name, read_certificate(door.certfile, door.keyfile), public, now)
+        except CertificateError as error:
+            yield Finding(name, str(error), "set certfile and keyfile to files that fit", prevents=True)
 
 
-def _pair_problem(certfile: Path, keyfile: Path) -> str:
-    """Why the certificate and its key cannot be served with; empty if they can."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return f"the key {keyfile} is not that of the certificate {certfile}"
-        return f"{certfile} and {keyfile} are not a certificate and its key in PEM"
-    except OSError as error:
-        return f"{certfile} and {keyfile} cannot be read: {error.strerror}"
-    return ""
+def _certificate(name: str, certificate: Certificate, public_urls: Sequence[str], now: float) -> Iterator[Finding]:
+    """The box would open with one that browsers refuse, and nobody would come in: a STOP too."""
+    hosts = [urlsplit(url).hostname or "" for url in public_urls if url.startswith("https://")]
+    missing = [host for host in hosts if not certificate.covers(host)]
+    if problem := certificate.wrong_now(now):
+        yield Finding(name, problem, "renew it, and look at the clock of this machine", prevents=True)
+    elif problem := certificate.wrong_soon(now):
+        yield Finding(name, problem, "renew it; the box takes the new files without a restart")
+    elif not missing:
+        yield Finding(name, f"the certificate {certificate.file} fits, until {certificate.last_day}")
+    if missing:
+        yield Finding(
+            name,
+            f"the certificate {certificate.file} is not for {', '.join(missing)}",
+            "get one for the hosts of public_urls, unless a proxy with its own stands in front",
+        )
 
 
 def _database(settings: Settings, plugins: Sequence[type], now: float) -> Iterator[Finding]:
