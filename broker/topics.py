@@ -97,5 +97,8 @@ def _levels(topic_filter: str) -> tuple[list[str], bool]:
     if levels[-1] != "#":
         return levels, False
     levels.pop()
+    if levels == [""]:
+        # No topic is empty ([MQTT-4.7.3-1]), so /# and /+/# match the same topics.
+        levels.append("+")
     # Every topic has a first level, so # alone and +/# match the same topics.
     return levels or ["+"], True

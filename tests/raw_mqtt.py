@@ -75,8 +75,15 @@ def _first(data: bytes) -> tuple[Packet | None, bytes]:
         if digit < 0x80:
             if len(data) < place + length:
                 break
+            _check_flags(data[0])
             return Packet(data[0], data[place : place + length]), data[place + length :]
     return None, data
+
+
+def _check_flags(first: int) -> None:
+    """What holds for each packet that the box ever sends: reserved flags are 0 (MQTT-2.2.2-1), QoS is at most 1, and
+    nothing is sent a second time, so that DUP is 0 (MQTT-3.3.1-2, -3)."""
+    assert first & 0x0F & ~(0x03 if first >> 4 == PUBLISH else 0) == 0, f"flags of {first:#x}"
 
 
 # Packets to the box
@@ -104,13 +111,14 @@ def connect(
     clean: bool = True,
     keep_alive: int = 60,
     will: tuple[str, bytes] | None = None,
+    will_qos: int = 0,
     will_retain: bool = False,
 ) -> bytes:
     flags = 0x02 * clean | 0x80 * (username is not None) | 0x40 * (password is not None)
     body = field("MQTT") + b"\x04"
     tail = field(client_id)
     if will is not None:
-        flags |= 0x04 | 0x20 * will_retain
+        flags |= 0x04 | will_qos << 3 | 0x20 * will_retain
         tail += field(will[0]) + field(will[1])
     for part in (username, password):
         tail += field(part) if part is not None else b""

@@ -24,6 +24,7 @@ from amqtt.plugins.manager import PluginManager
 from amqtt.session import Session
 from boxes import SAMPLE_PLUGINS, plugin, start_box, until
 from conftest import OpenClient, StartBox
+from normative import shows
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from raw_mqtt import (
@@ -147,6 +148,7 @@ async def test_fact_3_an_allowed_last_will_is_published_and_retained_when_the_cl
         assert (received.payload, received.retain) == (b"bye", True)
 
 
+@shows("3.14.4-3", "3.1.2-10")
 async def test_fact_3_a_goodbye_discards_the_last_will(box: StartBox, client: OpenClient, door: str) -> None:
     host = await box()
     ann = await (await client(host, door)).connect("ann")

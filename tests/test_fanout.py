@@ -11,6 +11,7 @@ from boxes import plugin, until
 from conftest import OpenClient, StartBox
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from normative import shows
 from raw_mqtt import (
     PUBACK,
     PUBLISH,
@@ -482,6 +483,7 @@ def test_what_must_not_be_lost_is_not_dropped_while_the_connection_lives(granted
     assert [p.payload for p in wire.packets if p.topic == "answer"] == [b"important"]
 
 
+@shows("2.3.1-4")
 def test_packet_ids_are_freed_by_their_acknowledgement_and_never_used_twice_at_once() -> None:
     bench = Bench()
     connection, wire = bench.join()
@@ -632,6 +634,7 @@ async def test_answers_that_are_never_read_close_the_connection(box: StartBox, c
     await until(lambda: not len(host.clients))
 
 
+@shows("4.3.2-1")
 async def test_a_puback_frees_its_packet_id(box: StartBox, client: OpenClient, door: str) -> None:
     host = await box()
     ann = await (await client(host, door)).connect("ann")
@@ -657,6 +660,7 @@ async def two(host: Host, client: OpenClient, door: str) -> tuple[RawClient, Raw
     return await (await client(host, door)).connect("ann"), await (await client(host, door)).connect("bob")
 
 
+@shows("3.8.4-6", "3.3.4-1", "2.3.1-5", "4.5.0-1")
 @pytest.mark.parametrize(("published", "granted"), [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)])
 async def test_a_message_goes_from_client_to_client_at_the_lower_qos(
     box: StartBox, client: OpenClient, door: str, published: int, granted: int
@@ -671,6 +675,7 @@ async def test_a_message_goes_from_client_to_client_at_the_lower_qos(
         assert (await ann.packets(1))[0].kind == (PUBACK if published == 1 else PUBREC)
 
 
+@shows("4.6.0-5", "4.6.0-6")
 async def test_messages_of_one_client_keep_their_order_whatever_their_qos(
     box: StartBox, client: OpenClient, door: str
 ) -> None:
@@ -680,6 +685,7 @@ async def test_messages_of_one_client_keep_their_order_whatever_their_qos(
     assert [int(p.payload) for p in await bob.packets(40)] == list(range(40))
 
 
+@shows("3.3.5-1", "3.8.3-2")
 async def test_overlapping_subscriptions_deliver_once_with_the_higher_qos(
     box: StartBox, client: OpenClient, door: str
 ) -> None:
@@ -691,6 +697,7 @@ async def test_overlapping_subscriptions_deliver_once_with_the_higher_qos(
     await bob.silence()
 
 
+@shows("3.8.4-3")
 async def test_a_repeated_subscribe_takes_the_new_qos(box: StartBox, client: OpenClient, door: str) -> None:
     ann, bob = await two(await box(), client, door)
     for qos in (1, 0, 1):
@@ -699,6 +706,7 @@ async def test_a_repeated_subscribe_takes_the_new_qos(box: StartBox, client: Ope
         assert (await bob.next(PUBLISH)).qos == qos
 
 
+@shows("3.3.1-5", "3.3.1-6", "3.3.1-8", "3.3.1-9")
 async def test_a_retained_message_is_kept_for_later_subscribers_and_its_live_copy_is_not_marked(
     box: StartBox, client: OpenClient, door: str
 ) -> None:
@@ -733,6 +741,7 @@ async def test_retained_messages_are_limited_in_number(box: StartBox, client: Op
     await bob.silence()
 
 
+@shows("4.7.2-1")
 async def test_topics_that_begin_with_a_dollar_are_not_for_wildcards(
     box: StartBox, client: OpenClient, door: str
 ) -> None:

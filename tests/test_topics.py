@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from normative import shows
 
 from broker.topics import MAX_BYTES, covers, is_topic_filter, is_topic_name, matches
 
@@ -34,6 +35,7 @@ def test_a_topic_name_is_any_text_without_wildcards(name: str) -> None:
     assert is_topic_filter(name)
 
 
+@shows("4.7.3-3")
 @pytest.mark.parametrize("text", ["", "a\0b", "\ud800", "é" * (MAX_BYTES // 2 + 1), "a" * (MAX_BYTES + 1)])
 def test_what_is_no_mqtt_string_is_neither_name_nor_filter(text: str) -> None:
     assert not is_topic_name(text)
@@ -114,6 +116,7 @@ def test_matching_agrees_with_the_rules_taken_level_by_level(topic_filter: str, 
 
 
 @given(topic_filters(), topic_filters())
+@example("+/+/#", "/#")
 def test_covers_agrees_with_every_topic(grant: str, topic_filter: str) -> None:
     assert is_topic_filter(grant)
     assert is_topic_filter(topic_filter)

@@ -19,6 +19,7 @@ import pytest
 import trustme
 from boxes import until
 from conftest import OpenClient, StartBox
+from normative import shows
 from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect
 from sample_plugins import user_id
 
@@ -275,6 +276,7 @@ async def test_too_many_connections_of_one_address_are_refused_before_the_upgrad
     await (await client(host, "web")).connect("ann")
 
 
+@shows("3.2.2-6")
 async def test_a_fifth_of_all_places_is_kept_for_who_signs_in(box: StartBox, client: OpenClient, door: str) -> None:
     host = await box(limits={"max_connections": 5})
     for _ in range(4):

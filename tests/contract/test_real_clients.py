@@ -17,6 +17,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from normative import shows
 
 from contract.conftest import Join
 from contract.house import SHOWING, Premises, new_id
@@ -163,6 +164,7 @@ async def test_a_wrong_password_is_told_to_mqtt_js(box: Premises, node: Run) -> 
 # paho
 
 
+@shows("7.0.0-2")
 @pytest.mark.parametrize("door", ["tcp", "web"])
 @pytest.mark.parametrize("qos", [1, 2])
 async def test_paho_books_two_seats_over_either_door(box: Premises, door: str, qos: int) -> None:
