@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import os
 import re
 import shutil
+import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -81,6 +83,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Run]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=2**20,
+            start_new_session=True,
         )
         started.append(process)
         return Script(process)
@@ -88,7 +91,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Run]:
     yield run
     for process in started:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # some machines' node is a script that starts node
         await process.wait()
 
 
