@@ -9,13 +9,18 @@ jobs are decided in the loop: each statement in another thread would hand Python
 rush costs more than the statement. What waits for the disk or for another program is the thread's: every commit, a
 lock that is taken, and a batch with a job that is not quick. (A page that neither SQLite nor the system has cached is
 read where its job runs.)
+
+Once SQLite has met damage in the file nothing is written any more, until a look at the whole file finds it sound: what
+is damaged may be the very page that would have said that a seat is sold.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -28,6 +33,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlite_utils
+
+from broker.lock import FileLock, HeldError
+from broker.outage import Outage, Reason, describe, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +53,11 @@ LOCK_LOOK_SECONDS = 0.01
 """How often the writer that waits for another program's lock tries again."""
 
 FOREIGN_CHANGE_POLL_SECONDS = 1.0
+SOUND_LOOK_SECONDS = 1.0
+"""How often a file that was found damaged is looked at again, while somebody wants to write."""
+
+FULL_BELOW_BYTES = 65_536
+"""With less space left than this, an error that SQLite does not explain is that of a full disk."""
 
 
 class DatabaseError(Exception):
@@ -52,7 +65,17 @@ class DatabaseError(Exception):
 
 
 class StorageUnavailableError(Exception):
-    """What was to be written could not be put on disk; nothing of it was changed."""
+    """What was to be written could not be put on disk; nothing of it was changed. ``reason`` is a word for why."""
+
+    def __init__(self, message: str, reason: Reason = Reason.STORAGE) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class _DamagedError(sqlite3.DatabaseError):
+    """A look at the whole file found damage; the message is SQLite's."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def connect(
@@ -73,8 +96,26 @@ def connect(
     return sqlite_utils.Database(connection)
 
 
+def damage_of(db: sqlite_utils.Database) -> str:
+    """What SQLite's quick look at every page of the file finds, in its words; empty if the file is sound."""
+    try:
+        found = str(db.conn.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if reason_of(error) is not Reason.DAMAGED and "unsupported file format" not in str(error):
+            raise
+        found = str(error)
+    return "" if found == "ok" else found
+
+
 def migrate(db: sqlite_utils.Database, migrations: Sequence[sqlite_utils.Migrations]) -> None:
-    """Apply what is pending. Raises DatabaseError if the file was written by a newer version of the box."""
+    """Apply what is pending. Raises DatabaseError as :func:`require_known` does."""
+    require_known(db, migrations)
+    for contribution in migrations:
+        contribution.apply(db)
+
+
+def require_known(db: sqlite_utils.Database, migrations: Sequence[sqlite_utils.Migrations]) -> None:
+    """Raises DatabaseError for another program's file, and for one that a newer version of the box wrote."""
     tables = db.table_names()
     if tables and sqlite_utils.Migrations.migrations_table not in tables:
         raise DatabaseError(f"this is another program's database (it has a table “{tables[0]}”); set another path")
@@ -87,8 +128,6 @@ def migrate(db: sqlite_utils.Database, migrations: Sequence[sqlite_utils.Migrati
                 f"the database was written by a newer version of the box (it has “{unknown[-1]}” of "
                 f"{contribution.name}); start that version, or restore a backup of this one"
             )
-    for contribution in migrations:
-        contribution.apply(db)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +163,35 @@ class Database:
         self._data_version = 0
         self._foreign_change_poll: asyncio.TimerHandle | None = None
         self._is_in_a_hurry = threading.Event()
+        self._lock = FileLock(path)
+        self._outage = Outage()
+        self._changes_before = 0
+        """All that the connection had changed when the outage began, committed or not."""
+        self._is_damaged = False
+        self._looked_at = -SOUND_LOOK_SECONDS
+        self._damage = ""
+
+    def lock(self) -> None:
+        """Keep other boxes from this file until :meth:`close`. Raises DatabaseError."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.take()
+        except OSError as error:
+            raise DatabaseError(f"{self.path}: {describe(error)}") from error
+        except HeldError as error:
+            raise DatabaseError(f"{self.path}: {error}") from None
 
     def open(
         self, migrations: Sequence[sqlite_utils.Migrations] = (), *, foreign_change: Callable[[], None] | None = None
     ) -> None:
-        """Open, migrate and start both threads; to be called in the running event loop.
+        """Lock, open, migrate and start both threads; to be called in the running event loop.
 
         ``foreign_change`` is called in the loop after another process has written to the file.
         Raises DatabaseError with one sentence for the owner.
         """
+        if not self._lock.is_held:
+            self.lock()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = connect(self.path, busy_timeout_seconds=self._busy_timeout_seconds)
             migrate(self._db, migrations)
             self._db.conn.execute("BEGIN IMMEDIATE")  # what cannot be written is to be told now
@@ -187,7 +244,7 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, self._run_read, job)
         except sqlite3.Error as error:
-            raise StorageUnavailableError(describe(error)) from error
+            raise StorageUnavailableError(describe(error), reason_of(error)) from error
 
     def hurry(self) -> None:
         """Wait no longer for another program's lock, because the box stops: what cannot be written now is refused."""
@@ -208,7 +265,12 @@ class Database:
 
     def _run_read(self, job: Job[T]) -> T:
         assert self._read_db is not None
-        return _run(job, self._read_db)
+        try:
+            return _run(job, self._read_db)
+        except sqlite3.Error as error:
+            if reason_of(error) is Reason.DAMAGED:
+                _forget_pages(self._read_db)
+            raise
 
     def _close_connections(self) -> None:
         for db in (self._read_db, self._db):
@@ -216,6 +278,7 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     db.conn.close()
         self._db = self._read_db = None
+        self._lock.release()
 
     # A batch's way, begun and ended in the loop
 
@@ -232,7 +295,7 @@ class Database:
         waiting = self._waiting
         batch = [waiting.popleft() for _ in range(min(len(waiting), BATCH))]
         decided: list[Result] | None = None
-        if all(one.is_quick for one in batch) and self._has_the_lock_at_once():
+        if not self._is_damaged and all(one.is_quick for one in batch) and self._has_the_lock_at_once():
             try:
                 decided = self._decide(batch)
             except sqlite3.Error as error:
@@ -263,12 +326,27 @@ class Database:
         assert self._db is not None
         try:
             if decided is None:
+                if self._is_damaged:
+                    self._require_sound()
                 self._take_the_lock()
                 decided = self._decide(batch)
             self._db.conn.execute("COMMIT")
         except sqlite3.Error as error:
             return self._undone(batch, error)
+        if self._outage.reason is not None and self._db.conn.total_changes > self._changes_before:
+            self._outage.written()
         return decided
+
+    def _require_sound(self) -> None:
+        """Look at the whole file, unless that was just done. Raises sqlite3.DatabaseError while it is damaged."""
+        assert self._db is not None
+        if time.monotonic() - self._looked_at >= SOUND_LOOK_SECONDS:
+            _forget_pages(self._db)
+            self._damage = damage_of(self._db)
+            self._looked_at = time.monotonic()  # when it has ended: it takes a while in a large file
+        if self._damage:
+            raise _DamagedError(self._damage)
+        self._is_damaged = False
 
     # Whoever has the connection
 
@@ -316,10 +394,28 @@ class Database:
     def _undone(self, batch: list[_Waiting], error: sqlite3.Error) -> list[Result]:
         """Nothing of the batch has happened: that is every job's result."""
         assert self._db is not None
-        logger.error("Nothing of %d waiting changes could be written: %s", len(batch), describe(error))
         with contextlib.suppress(sqlite3.Error):
             self._db.conn.rollback()
-        return [(None, StorageUnavailableError(describe(error)))] * len(batch)
+        cause = self._explained(error)
+        if reason_of(cause) is Reason.DAMAGED:
+            self._is_damaged = True
+        self._outage.failed(cause)
+        self._changes_before = self._db.conn.total_changes
+        return [(None, StorageUnavailableError(describe(cause), reason_of(cause)))] * len(batch)
+
+    def _explained(self, error: sqlite3.Error) -> sqlite3.Error | OSError:
+        """What the file system says of an error that SQLite only calls one of the disk."""
+        if reason_of(error) is not Reason.STORAGE:
+            return error
+        try:
+            space = os.statvfs(self.path)
+        except OSError as missing:
+            return missing
+        if space.f_flag & os.ST_RDONLY:
+            return OSError(errno.EROFS, "the file system is read-only")
+        if space.f_bavail * space.f_frsize < FULL_BELOW_BYTES:
+            return OSError(errno.ENOSPC, "the disk is full")
+        return error
 
     # What other processes write
 
@@ -339,7 +435,7 @@ class Database:
         try:
             version = self._current_data_version()
         except sqlite3.Error as error:
-            logger.error("The database cannot be read: %s", describe(error))
+            self._outage.failed(error)
             return
         if version != self._data_version:
             self._data_version = version
@@ -363,15 +459,7 @@ def _is_of_the_file(error: BaseException) -> bool:
     return code & 0xFF not in own
 
 
-def describe(error: BaseException) -> str:
-    """An error of SQLite or the file system in a sentence for the owner."""
-    text = str(error)
-    if isinstance(error, PermissionError) or "readonly" in text or "unable to open" in text:
-        return "the database file cannot be opened for writing; check its folder and permissions"
-    if "locked" in text or "busy" in text:
-        return "the database is locked by another program"
-    if "not a database" in text or "malformed" in text:
-        return "the file is damaged or is not a database"
-    if "full" in text:
-        return "the disk is full"
-    return text
+def _forget_pages(db: sqlite_utils.Database) -> None:
+    """What was read of a damaged file is not to be believed once the file is whole again."""
+    with contextlib.suppress(sqlite3.Error):
+        db.conn.execute("PRAGMA shrink_memory")

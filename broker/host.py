@@ -24,6 +24,7 @@ from broker.doors.tls import DAY, CertificateError, ServedCertificate
 from broker.doors.web import WebDoor
 from broker.fanout import Fanout, RetainedPresent
 from broker.gate import ConnackCode, Gate, Refused
+from broker.health import Health, probe
 from broker.metrics import Metrics
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import MalformedPacketError, ProtocolLevelError, connack
@@ -37,6 +38,7 @@ from broker.plugin import (
     Identity,
     Reason,
     StorageUnavailableError,
+    migrations_of,
 )
 from broker.topics import matches
 from config import Settings
@@ -87,6 +89,9 @@ class Host:
         self.commands: dict[str, Callable[[Command], None]] = {}
         self.clients = Clients()
         self.metrics = Metrics()
+        self.health = Health(
+            lambda: self.database.write(probe, quick=True), patience_seconds=settings.limits.connect_seconds
+        )
         self.places: Places
         self.outbox: Outbox
         self.broker: HardenedBroker
@@ -138,13 +143,10 @@ class Host:
         await self._stopping.aclose()
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        migrations = [
-            contribution
-            for plugin in plugin_classes(self.settings)
-            if issubclass(plugin, BoxPlugin) and (contribution := plugin.migrations()) is not None
-        ]
-        self.database.open(migrations, foreign_change=self._foreign_change)
+        self.database.lock()
         stack.push_async_callback(self.database.close)
+        self.database.open(migrations_of(plugin_classes(self.settings)), foreign_change=self._foreign_change)
+        stack.push_async_callback(self.health.close)
 
         loop = asyncio.get_running_loop()
         self.places = Places(open_files_for(self.limits.max_connections), self.limits.max_connections_per_address)
@@ -348,9 +350,7 @@ class Host:
     # HTTP of the box itself
 
     async def _health(self, request: web.Request) -> web.Response:
-        try:
-            async with asyncio.timeout(self.limits.connect_seconds):
-                await self.database.write(lambda db: None, quick=True)
-        except (StorageUnavailableError, TimeoutError):
-            return answer({"status": "storage"}, 503)
+        trouble = await self.health.trouble()
+        if trouble is not None:
+            return answer({"status": trouble}, 503)
         return answer({"status": "ok"})

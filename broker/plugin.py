@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
+from broker import health
 from broker.database import Database, StorageUnavailableError
 from broker.metrics import Reason
 
@@ -41,6 +42,7 @@ __all__ = [
     "Reason",
     "Refusal",
     "StorageUnavailableError",
+    "migrations_of",
 ]
 
 
@@ -237,3 +239,9 @@ class BoxPlugin:
 
 
 RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def migrations_of(plugins: Sequence[type]) -> list[Migrations]:
+    """All tables of a box with these plugins: its own first."""
+    contributed = [plugin.migrations() for plugin in plugins if issubclass(plugin, BoxPlugin)]
+    return [health.migrations, *(contribution for contribution in contributed if contribution is not None)]

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from broker.database import DatabaseError, connect, describe, migrate
+from broker.database import DatabaseError, connect, migrate
+from broker.outage import describe
 from config import Settings
 from plugins.auth import users
 from plugins.auth.passwords import hash_password

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import dacite
 import sqlite_utils
 
-from broker.database import describe
 from broker.doors.tls import Certificate, CertificateError, read_certificate
-from broker.plugin import BoxPlugin
+from broker.outage import describe
+from broker.plugin import migrations_of
 from config import Settings, SettingsError
 from plugins.acl import AclPlugin, Policy
 from plugins.booking import demo
@@ -167,7 +167,7 @@ def _contents(
         return
     db.conn.execute("BEGIN IMMEDIATE")  # as the box will; it waits a few seconds for a lock
     db.conn.execute("ROLLBACK")
-    contributions = [m for plugin in plugins if issubclass(plugin, BoxPlugin) and (m := plugin.migrations())]
+    contributions = migrations_of(plugins)
     for contribution in contributions:
         pending = {migration.name for migration in contribution.pending(db)}
         applied = {migration.name for migration in contribution.applied(db)}

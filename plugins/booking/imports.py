@@ -37,8 +37,9 @@ from pydantic import (
     model_validator,
 )
 
-from broker.database import DatabaseError, connect, describe, migrate
-from broker.plugin import BoxPlugin
+from broker.database import DatabaseError, connect, migrate
+from broker.outage import describe
+from broker.plugin import migrations_of
 from config import Settings
 from plugins.auth import passwords, users
 from plugins.auth.wire import AccountRole, Email, Name, Password
@@ -306,12 +307,11 @@ def transaction(settings: Settings, plugins: Sequence[type]) -> Iterator[sqlite_
     Raises DatabaseError.
     """
     path = settings.database.path
-    contributions = [plugin.migrations() for plugin in plugins if issubclass(plugin, BoxPlugin)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = connect(path)
         try:
-            migrate(db, [contribution for contribution in contributions if contribution is not None])
+            migrate(db, migrations_of(plugins))
             db.conn.execute("BEGIN IMMEDIATE")
             yield db
             db.conn.execute("COMMIT")

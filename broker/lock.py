@@ -1,0 +1,62 @@
+"""One box per database file: a lock that the kernel drops when its process dies, however it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+
+class HeldError(Exception):
+    """Another process has the lock; the message is one sentence for the owner."""
+
+
+class FileLock:
+    """The lock of one database file, held from :meth:`take` to :meth:`release`.
+
+    It lies beside the database, as ``cinema.db.lock``, and stays there: only its being held means something. The
+    command line that writes beside a running box (``import``, ``user``) does not take it, because SQLite's own locks
+    are enough for that.
+    """
+
+    def __init__(self, database: Path) -> None:
+        real = database.resolve()  # by whatever name it is reached, it is one file
+        self.path = real.with_name(f"{real.name}.lock")
+        self._descriptor: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self._descriptor is not None
+
+    def take(self) -> None:
+        """Raises HeldError; OSError if the lock's file cannot be made."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with contextlib.closing(os.fdopen(descriptor, "rb")) as file:
+                holder = file.read(20).decode("ascii", "replace").strip()
+            raise HeldError(
+                f"a box serves this database already{f', process {holder}' if holder.isdigit() else ''}; "
+                "one box serves one file"
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        with contextlib.suppress(OSError):  # a full disk: who holds it is then not told
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> FileLock:
+        self.take()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.release()
