@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import os
 import re
 import shutil
 import signal
