@@ -76,15 +76,22 @@ def plugin_classes(settings: Settings) -> list[type[BasePlugin]]:
 
 
 class Host:
-    """One box. ``now`` is the wall clock (seconds since 1970).
+    """One box. ``now`` is the wall clock (seconds since 1970), ``monotonic`` one that nobody sets (seconds).
 
     What plugins see of it is :class:`broker.plugin.Box`, what connections see :class:`broker.connection.Switchboard`.
     """
 
-    def __init__(self, settings: Settings, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings
         self.limits = settings.limits
         self.now = now
+        self.monotonic = monotonic
         self.database = Database(settings.database.path)
         self.commands: dict[str, Callable[[Command], None]] = {}
         self.clients = Clients()

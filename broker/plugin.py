@@ -166,7 +166,10 @@ class Box(Protocol):
     database: Database
 
     def now(self) -> float:
-        """The wall clock: seconds since 1970, UTC."""
+        """The wall clock: seconds since 1970, UTC. Somebody may set it, the network's time too."""
+
+    def monotonic(self) -> float:
+        """Seconds that pass however the wall clock is set; counted from anywhere, and not while the machine sleeps."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
         """Send a live message to the topic's subscribers whom the policy, and ``audience`` if given, let see it.

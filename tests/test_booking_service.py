@@ -71,7 +71,7 @@ class Published:
 
 @dataclass
 class Stage:
-    """A box with a turned clock that keeps what is published. The wall clock may be ``wrong_by`` so many seconds."""
+    """A box with turned clocks that keeps what is published. The wall clock may be ``wrong_by`` so many seconds."""
 
     database: Database
     time: float = NOW
@@ -91,6 +91,9 @@ class Stage:
 
     def now(self) -> float:
         return self.time + self.wrong_by
+
+    def monotonic(self) -> float:
+        return self.time
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, audience: Audience | None = None) -> None:
         self.published.append(Published(topic, json.loads(payload), qos, audience))
@@ -307,6 +310,21 @@ async def test_holds_that_ran_out_while_the_box_was_off_end_at_its_start(stage: 
     again.stop()
 
 
+async def test_holds_that_a_start_with_the_clock_behind_moved_move_on_when_it_is_set_right(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    stage.service.stop()
+    stage.time += 100
+    stage.wrong_by = -5 * HOUR
+    again = Service(stage, call_later=stage.call_later)
+    await again.start()
+    assert [hold.until for hold in again.copy.holds.values()] == [stage.now() + 300]  # nobody knows that 100 are gone
+    await stage.pass_time(20)
+    stage.wrong_by = 0
+    await stage.pass_time(30)
+    assert [hold.until for hold in again.copy.holds.values()] == [NOW + 400]
+    again.stop()
+
+
 async def test_showings_are_seen_again_when_a_clock_that_was_ahead_is_set_right(stage: Stage) -> None:
     await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING))
     await stage.pass_time(590)
@@ -352,19 +370,103 @@ async def test_what_cannot_be_read_anew_at_once_is_read_later(stage: Stage) -> N
     assert set(stage.service.copy.showings) == {SHOWING, LATE_SHOWING}
 
 
-async def test_a_hold_ends_though_the_clock_is_set_back(stage: Stage) -> None:
+def told_of_holds(stage: Stage, user_id: str) -> list[tuple[str, str | None]]:
+    """Status and end of what came to the user's inbox, which is emptied with it."""
+    told = [m.body for m in stage.published if m.topic == f"users/{user_id}/holds"]
+    stage.published.clear()
+    return [(body["status"], body.get("expires_at")) for body in told]
+
+
+SET_BY = pytest.mark.parametrize("set_by", [5 * HOUR, -5 * HOUR], ids=["forward", "back"])
+
+
+@SET_BY
+async def test_a_hold_lasts_as_long_as_it_was_to_last_though_the_clock_is_set(stage: Stage, set_by: float) -> None:
     await stage.say(ALICE, "seats/hold", booking())
     await stage.pass_time(60)
     stage.published.clear()
-    stage.wrong_by = -10 * HOUR
+    stage.wrong_by = set_by
     await stage.pass_time(30)
-    held = [m.body for m in stage.published if m.topic == f"users/{ALICE}/holds"]
-    assert [(body["status"], body["expires_at"]) for body in held] == [("held", iso(stage.now() + 300))]
-    assert stage.service.copy.showings[SHOWING].available == 29
-    for _ in range(12):
-        await stage.pass_time(30)
-    assert stage.published[-2].body["status"] == "expired"
+    assert told_of_holds(stage, ALICE) == [("held", iso(stage.now() + 210))]
+    assert [hold.until for hold in stage.service.copy.holds.values()] == [stage.now() + 210]
+    for _ in range(7):
+        assert stage.service.copy.showings[SHOWING].available == 29
+        await stage.pass_time(29.9)
+    await stage.pass_time(1)
+    assert told_of_holds(stage, ALICE) == [("expired", None)]
     assert stage.service.copy.showings[SHOWING].available == 30
+
+
+@SET_BY
+async def test_a_command_that_comes_first_after_the_clock_was_set_finds_the_holds_moved(
+    stage: Stage, set_by: float
+) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    stage.wrong_by = set_by
+    failed = [m.body.get("code") for m in await stage.say(BOB, "booking/request", booking()) if m.audience]
+    assert failed == [None, "seats_unavailable"]  # Alice's new end, then Bob's answer
+    stage.wrong_by = 0
+    confirmed, *_ = [m for m in await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING)) if m.qos][1:]
+    assert confirmed.body["status"] == "confirmed"
+
+
+async def test_a_clock_that_is_merely_corrected_is_no_news_to_who_holds_seats(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    stage.published.clear()
+    for second in (-1, 8, -1, 8):
+        stage.wrong_by = second
+        await stage.pass_time(30)
+    assert stage.published == []
+
+
+async def test_nothing_is_decided_by_a_clock_that_was_set_until_the_holds_could_be_moved(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    await stage.pass_time(10)
+    stage.published.clear()
+    stage.wrong_by = 5 * HOUR
+    await stage.database.write(lambda db: db.conn.execute("ALTER TABLE hold_runs RENAME TO hidden"))
+    for set_by in (5 * HOUR, 6 * HOUR, 3 * HOUR):  # and set twice more meanwhile
+        stage.wrong_by = set_by
+        (error,) = await stage.say(BOB, "booking/request", booking())
+        assert error.body["code"] == "storage_unavailable"
+        await stage.pass_time(2)
+    await stage.database.write(lambda db: db.conn.execute("ALTER TABLE hidden RENAME TO hold_runs"))
+    (error,) = await stage.say(BOB, "booking/request", booking())
+    assert error.body["code"] == "storage_unavailable"
+    stage.published.clear()
+    await stage.pass_time(2)
+    assert told_of_holds(stage, ALICE) == [("held", iso(NOW + 3 * HOUR + 300))]
+    (confirmed, *_) = await stage.say(ALICE, "booking/request", booking(booking_id=BOOKING))
+    assert confirmed.body["status"] == "confirmed"
+
+
+async def test_a_clock_set_in_the_midst_of_a_batch_that_fails_loses_no_hold(stage: Stage) -> None:
+    def fail_at_the_commit(db: Any) -> None:
+        db.conn.execute("PRAGMA defer_foreign_keys = ON")
+        db.conn.execute("UPDATE showings SET room_id = 'none'")
+
+    await stage.say(ALICE, "seats/hold", booking())
+    stage.wrong_by = 5 * HOUR
+    stage.send(BOB, "booking/request", booking())
+    with pytest.raises(StorageUnavailableError):
+        await stage.database.write(fail_at_the_commit)
+    assert stage.published[-1].body["code"] == "storage_unavailable"
+    (error,) = await stage.say(BOB, "booking/request", booking())
+    assert error.body["code"] == "storage_unavailable"
+    stage.published.clear()
+    await stage.pass_time(1)
+    assert told_of_holds(stage, ALICE) == [("held", iso(NOW + 5 * HOUR + 300))]
+
+
+async def test_a_clock_set_shortly_before_the_box_stops_loses_no_hold(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    stage.wrong_by = 5 * HOUR
+    stage.service.stop()
+    await stage.settle()
+    again = Service(stage, call_later=stage.call_later)
+    await again.start()
+    assert [hold.until for hold in again.copy.holds.values()] == [NOW + 5 * HOUR + 300]
+    again.stop()
 
 
 async def test_seats_available_is_told_at_once_and_then_at_most_once_a_second(stage: Stage) -> None:

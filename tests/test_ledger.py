@@ -420,7 +420,7 @@ def test_an_address_is_capped_over_its_customers_but_not_its_kiosks(tmp_path: Pa
     assert desk.hold(ALICE, [*SEATS[:3], SEATS[5]]).answer.status == "held"
 
 
-def test_a_hold_moves_with_a_clock_that_is_set_back_and_those_whom_it_concerns_are_told(desk: Desk) -> None:
+def test_a_start_with_the_clock_behind_moves_the_holds_and_those_whom_they_concern_are_told(desk: Desk) -> None:
     desk.hold(KIOSK, SEATS[:2], user_id=ALICE, booking_id=BOOKING)
     desk.now += 100
     desk.hold(KIOSK, SEATS[:2], user_id=ALICE, booking_id=BOOKING)
@@ -446,7 +446,7 @@ def test_a_hold_moves_with_a_clock_that_is_set_back_and_those_whom_it_concerns_a
 
 
 @pytest.mark.parametrize("is_released", [True, False])
-def test_no_seat_can_be_held_for_longer_by_a_clock_that_is_set_back(desk: Desk, is_released: bool) -> None:
+def test_no_seat_can_be_held_for_longer_by_a_start_with_the_clock_behind(desk: Desk, is_released: bool) -> None:
     desk.hold(ALICE, SEATS[:1])
     desk.now += 200
     if is_released:
@@ -463,6 +463,43 @@ def test_no_seat_can_be_held_for_longer_by_a_clock_that_is_set_back(desk: Desk, 
     assert ends == [300, 599, 700]
     desk.now = set_back_at + 700
     assert desk.hold(ALICE, SEATS[:1]).answer.status == "rejected"
+
+
+@pytest.mark.parametrize("by", [5 * HOUR, -5 * HOUR], ids=["forward", "back"])
+def test_a_clock_that_was_set_moves_holds_and_the_memory_of_those_that_ended(desk: Desk, by: float) -> None:
+    desk.hold(KIOSK, SEATS[:2], user_id=ALICE, booking_id=BOOKING)
+    desk.hold(ALICE, SEATS[2:4])
+    desk.now += 200
+    desk.hold(KIOSK, SEATS[1:2], user_id=ALICE, booking_id=BOOKING)
+    desk.release(ALICE, SEATS[3:4])
+    desk.now += 50 + by
+    moved = desk.run(desk.ledger.clock_set, by)
+    begun = NOW + by
+    assert {hold.seat_id: (hold.since, hold.until) for hold in moved.answer.holds} == {
+        SEATS[0]: (begun, begun + 300),
+        SEATS[1]: (begun, begun + 500),
+        SEATS[2]: (begun, begun + 300),
+    }
+    assert moved.effects.extended == moved.answer.holds
+    assert moved.effects.seats == []
+    assert [(n.inboxes, n.seat_ids, n.status, n.booking_id, n.expires_at) for n in moved.effects.notices] == [
+        ((ALICE, KIOSK), SEATS[:2], "held", BOOKING, begun + 300),
+        ((ALICE,), SEATS[2:3], "held", None, begun + 300),
+    ]
+    assert desk.db.conn.execute("SELECT seat_id, since, ended FROM hold_runs").fetchall() == [
+        (SEATS[3], begun, begun + 200)
+    ]
+    desk.now = begun + 300
+    desk.expire()
+    assert set(claims(desk)) == {SEATS[1]}
+
+
+def test_a_hold_that_had_run_out_before_the_clock_was_set_ends_with_it(desk: Desk) -> None:
+    desk.hold(ALICE, SEATS[:1])
+    desk.now += 301 + 5 * HOUR
+    moved = desk.run(desk.ledger.clock_set, 5 * HOUR)
+    assert [(notice.status, notice.seat_ids) for notice in moved.effects.notices] == [("expired", SEATS[:1])]
+    assert moved.answer.holds == []
 
 
 def test_the_ledger_says_when_the_next_hold_ends(desk: Desk) -> None:

@@ -119,6 +119,12 @@ class Cinema(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.desk.now += seconds
 
+    @rule(by=st.sampled_from([-18_000, -60, 60, 18_000]))
+    def the_clock_is_set(self, by: int) -> None:
+        self.desk.now += by
+        self.act(self.desk.run, self.desk.ledger.clock_set, by)
+        self.copy = Copy.of(snapshot(self.desk.db, self.desk.now))
+
     @rule()
     def expire(self) -> None:
         self.act(self.desk.expire)

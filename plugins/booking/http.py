@@ -77,13 +77,13 @@ class BookingHttp:
 
     async def showings(self, request: web.Request) -> web.Response:
         self._require(request, Action.SUBSCRIBE, f"{SHOWINGS_TOPIC}#")
-        now = self._box.now()
+        now = self._service.now()
         return answer([live.update(now) for live in self._service.copy.in_sight(now)])
 
     async def seats(self, request: web.Request) -> web.Response:
         showing_id = request.match_info["showing_id"]
         live = self._service.copy.showings.get(showing_id)
-        if live is None or not live.showing.is_open_to_view(self._box.now()):
+        if live is None or not live.showing.is_open_to_view(self._service.now()):
             raise Refusal("unknown_showing", "There is no such showing.", status=404)
         self._require(request, Action.SUBSCRIBE, SEATS_TOPIC + showing_id)
         return answer(live.seat_plan())
@@ -138,7 +138,7 @@ class BookingHttp:
         identity = self._signed_in(request)
         assert identity.user_id is not None
         self._require(request, Action.SUBSCRIBE, inbox(identity.user_id))
-        now = self._box.now()
+        now = self._service.now()
         return answer([hold_notice(notice, now) for notice in self._service.copy.holds_of(identity.user_id)])
 
     async def hold(self, request: web.Request) -> web.Response:
@@ -151,7 +151,7 @@ class BookingHttp:
 
     def _notice_answer(self, notice: Notice) -> web.Response:
         status = 409 if notice.status == "rejected" else 200
-        return answer(hold_notice(notice, self._box.now()), status)
+        return answer(hold_notice(notice, self._service.now()), status)
 
     # Showings
 
@@ -161,7 +161,7 @@ class BookingHttp:
         live = self._service.copy.showings.get(showing.showing_id)
         if live is None:  # over for so long that it is not in memory, and it was changed into another past
             raise Refusal("unknown_showing", "The showing is over.", status=404)
-        return answer(live.update(self._box.now()))
+        return answer(live.update(self._service.now()))
 
     # Who calls, and what they may
 

@@ -40,6 +40,7 @@ from plugins.booking.cinema import (
 )
 from plugins.booking.reading import (
     NOT_OVER,
+    RUNNING,
     SELECT_BOOKING,
     SELECT_FAILURE,
     SELECT_HOLD,
@@ -582,11 +583,12 @@ class Ledger:
         return Decided(None, effects)
 
     def reopened(self, db: sqlite_utils.Database, now: float) -> Decided[Snapshot]:
-        """All that the present shows, after ending what ran out meanwhile: at the start, when the file was changed by
-        another process, and when the clock was set back.
+        """All that the present shows, after ending what ran out meanwhile: at the start, and when the file was changed
+        by another process.
 
-        A clock that was set back would make holds last too long. So they are moved back with it: each ends at most
-        ``hold_seconds`` from now and has lasted as long as before, and those whom it concerns are told of its new end.
+        A box that starts with its clock behind would make holds last too long. So they are moved back with it: each
+        ends at most ``hold_seconds`` from now and has lasted as long as before, and those whom it concerns are told of
+        its new end. How far the clock is behind nobody can say then.
         """
         effects = self.purge(db, now).effects
         self._move_back(db.conn.execute, effects)
@@ -605,8 +607,24 @@ class Ledger:
                 (hold.since, hold.until, hold.showing_id, hold.seat_id),
             )
         execute("UPDATE hold_runs SET since = since - (ended - ?), ended = ? WHERE ended > ?", (effects.at,) * 3)
-        effects.extended += holds
-        effects.notices += [replace(notice, expires_at=latest) for notice in notices_of(holds, "held", "Held.")]
+        _tell_ends(holds, effects)
+
+    def clock_set(self, db: sqlite_utils.Database, by: float, now: float) -> Decided[Snapshot]:
+        """Move all that counts from now on with a wall clock that was set by so many seconds: forward is more than 0.
+
+        Holds, and the memory of those that ended, then count on as if nothing had happened; whom they concern is told
+        of their new end. The answer is all that the present shows at the time as it is now.
+        """
+        execute = db.conn.execute
+        execute(
+            "UPDATE seat_claims SET held_since = held_since + ?1, held_until = held_until + ?1 "
+            "WHERE held_until IS NOT NULL",
+            (by,),
+        )
+        execute("UPDATE hold_runs SET since = since + ?1, ended = ended + ?1", (by,))
+        effects = self.purge(db, now).effects
+        _tell_ends([Hold(*row) for row in execute(SELECT_HOLD + RUNNING).fetchall()], effects)
+        return Decided(snapshot(db, now), effects)
 
 
 # Questions that refuse
@@ -753,15 +771,29 @@ def _end_holds(
 
 def notices_of(holds: Iterable[Hold], status: Any, message: str, *, told: Sequence[str] = ()) -> list[Notice]:
     """One notice for each showing, booking and pair of users whom the holds concern."""
-    groups: dict[tuple[str, str | None, tuple[str, ...]], list[str]] = {}
+    groups: dict[tuple[str, str | None, tuple[str, ...]], list[Hold]] = {}
     for hold in holds:
         inboxes = tuple(user for user in _different(hold.user_id, hold.placed_by) if user not in told)
         if inboxes:
-            groups.setdefault((hold.showing_id, hold.booking_id, inboxes), []).append(hold.seat_id)
+            groups.setdefault((hold.showing_id, hold.booking_id, inboxes), []).append(hold)
     return [
-        Notice(inboxes, showing_id, tuple(seat_ids), status, message, booking_id)
-        for (showing_id, booking_id, inboxes), seat_ids in groups.items()
+        Notice(
+            inboxes,
+            showing_id,
+            tuple(hold.seat_id for hold in group),
+            status,
+            message,
+            booking_id,
+            expires_at=min(hold.until for hold in group) if status == "held" else None,
+        )
+        for (showing_id, booking_id, inboxes), group in groups.items()
     ]
+
+
+def _tell_ends(holds: Sequence[Hold], effects: Effects) -> None:
+    """Note that these holds run on, to an end that is another than before."""
+    effects.extended += holds
+    effects.notices += notices_of(holds, "held", "Held.")
 
 
 def _rejected(order: HoldOrder, failure: Failure, effects: Effects) -> Decided[Notice]:

@@ -45,7 +45,7 @@ class BookingPlugin(BasePlugin[BrokerContext], BoxPlugin):
         return ("seats/status/#", "showing/update/#", "booking/confirm/#", "users/#")
 
     def presents(self) -> Sequence[Present]:
-        copy, clock = self._copy, self.service.box.now
+        copy, clock = self._copy, self.service.now
         return (
             SeatsPresent(copy, clock),
             ShowingsPresent(copy, clock),

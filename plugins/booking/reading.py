@@ -35,6 +35,7 @@ SELECT_FAILURE = """
     FROM booking_failures
 """
 SELECT_OLD_BOOKINGS = "SELECT booking_id FROM bookings JOIN showings USING (showing_id) WHERE ends_at <= ?"
+RUNNING = "WHERE held_until IS NOT NULL ORDER BY held_until, seat_id"
 NOT_OVER = "showing_id IN (SELECT showing_id FROM showings WHERE ends_at > ?)"
 
 
@@ -90,7 +91,7 @@ def snapshot(db: sqlite_utils.Database, now: float) -> Snapshot:
         showings=showings,
         plans={room_id: plan_of(execute, room_id) for room_id in {showing.room_id for showing in showings}},
         sold={showing.showing_id: sold_seats(execute, showing.showing_id) for showing in showings},
-        holds=[Hold(*row) for row in execute(SELECT_HOLD + "WHERE held_until IS NOT NULL ORDER BY held_until")],
+        holds=[Hold(*row) for row in execute(SELECT_HOLD + RUNNING)],
         outcomes=outcomes,
         old_bookings=[booking_id for (booking_id,) in execute(SELECT_OLD_BOOKINGS, (now,))],
     )

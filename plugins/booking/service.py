@@ -77,6 +77,11 @@ AVAILABLE_EVERY_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 """The clock, and what runs out by it, is looked at at least this often, so that one that was set is noticed."""
 
+CLOCK_SET_SECONDS = 10.0
+"""By so much the two clocks differ in how far they went between two looks where the wall clock was set. Less is no
+news to anybody who holds seats, and each such news goes to all who do: the network's time corrects a running clock by
+less than a second, and between reading the one clock and the other a busy machine may let us wait."""
+
 LONGEST_NAMED_TOPIC = 256
 """Characters of a forbidden topic that are repeated to the client that sent it."""
 
@@ -104,7 +109,10 @@ class Service:
         self._secret = b""
         self._timers: dict[str, Timer] = {}
         self._expiry_at: float | None = None
-        self._latest = 0.0  # the clock when last looked at; by it showings were over and are forgotten
+        self._looked = (box.now(), box.monotonic())  # the clocks when they were last looked at
+        self._unmoved_by: float | None = None  # the clock was set by so many seconds, and the holds wait to be moved
+        self._is_behind = False  # what is in the database counts by the clock before it was set
+        self._is_stopped = False
         self._resting: dict[str, bool] = {}  # showings told of lately; whether there is more to tell
         self._handlers: Mapping[str, Callable[[Sender, bytes], tuple[Decide[Any], Callable[[Any], None]]]] = {
             "booking/request": self._booking_command,
@@ -121,13 +129,17 @@ class Service:
     async def start(self) -> None:
         """Read the cinema, end the holds that ran out meanwhile, and wait for the next one."""
         self._secret = await self.box.database.read(reading.secret)
-        decided = await self.box.database.write(self._reopen)
+        now = self.now()
+        decided = await self.box.database.write(lambda db: self.ledger.reopened(db, now))
         self.copy = Copy.of(decided.answer)
         self._watch_holds()
+        self._watch_clock()
         self._keep_house()
 
     def stop(self) -> None:
         """Wait for nothing more; what is in the database's queue is still decided and told."""
+        self.now()  # a clock that was set is unknown to the next start
+        self._is_stopped = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -208,7 +220,7 @@ class Service:
 
     async def pay(self, sender: Sender, booking_id: str, paid: Payment | None) -> BookingRecord:
         """Note how a booking was paid."""
-        nothing_told = Effects(self.box.now())
+        nothing_told = Effects(self.now())
         return await self._decided(lambda db: Decided(self.ledger.pay(db, sender, booking_id, paid), nothing_told))
 
     async def outcome(self, booking_id: str) -> Outcome | None:
@@ -222,7 +234,7 @@ class Service:
 
     async def read_old(self, booking_id: str) -> Outcome | None:
         """The outcome of a booking whose showing is over, for the present; None also where it cannot be read now."""
-        now = self.box.now()
+        now = self.now()
         try:
             return await self.box.database.read(lambda db: reading.old_outcome(db, booking_id, now))
         except StorageUnavailableError as error:
@@ -262,34 +274,34 @@ class Service:
             self._secret, user_id, request.showing_id, request.seat_ids, request.timestamp
         )
         order = Order(sender, user_id, booking_id, request.showing_id, request.seat_ids, request.email)
-        now = self.box.now()
+        now = self.now()
         return _naming(lambda db: self.ledger.book(db, order, now), ids)
 
     def _cancellation(self, sender: Sender, booking_id: str, named: str | None) -> Decide[Outcome]:
         ids = {"booking_id": booking_id}
         user_id = None if named is None else _behalf(sender, named, ids)
-        now = self.box.now()
+        now = self.now()
         return _naming(lambda db: self.ledger.cancel(db, sender, booking_id, user_id, now), ids)
 
     def _hold(self, sender: Sender, request: HoldRequest) -> Decide[Notice]:
         order, ids = _hold_order(sender, request)
-        now = self.box.now()
+        now = self.now()
         return _naming(lambda db: self.ledger.hold(db, order, now), ids)
 
     def _release(self, sender: Sender, request: ReleaseRequest) -> Decide[Notice]:
         order, ids = _hold_order(sender, request)
-        now = self.box.now()
+        now = self.now()
         return _naming(lambda db: self.ledger.release(db, order, now), ids)
 
     def _showing(self, sender: Sender, request: ShowingRequest) -> Decide[Showing]:
-        now = self.box.now()
+        now = self.now()
         return lambda db: self.ledger.change_showing(db, sender, request, now)
 
     # Users, other processes, and time
 
     async def user_deactivated(self, user_id: str, *, cancel_bookings: bool) -> None:
         """End a user's holds, and their bookings if asked. Raises Refusal ``storage_unavailable``."""
-        now = self.box.now()
+        now = self.now()
         await self._decided(lambda db: self.ledger.end_user(db, user_id, cancel_bookings=cancel_bookings, now=now))
 
     async def reload(self) -> None:
@@ -304,18 +316,18 @@ class Service:
             if not done.done():
                 done.set_result(None)
 
-        # In the writer's queue, so that the copy replaces the old one between the same two transactions.
-        self._submit(self._reopen, told)
+        self._reopen(told)
         await done
 
-    def _reopen(self, db: sqlite_utils.Database) -> Decided[Snapshot]:
-        return self.ledger.reopened(db, self.box.now())
+    def _reopen(self, told: Callable[[Decided[Snapshot] | None, Refusal | None], None]) -> None:
+        """Read all anew in the writer's queue, so that the copy replaces the old one between two transactions."""
+        now = self.now()
+        self._submit(lambda db: self.ledger.reopened(db, now), told)
 
     def _replace_copy(self, snapshot: Snapshot) -> None:
         newer = Copy.of(snapshot)
         differences = self.copy.differences(newer)
         self.copy = newer
-        self._latest = snapshot.at
         for showing_id in differences.showings:
             self._tell_showing(showing_id)
         for showing_id in differences.plans:
@@ -336,10 +348,10 @@ class Service:
             return
         self._expiry_at = until
         # The timer may fire a little early by the wall clock; then it is simply set again.
-        self._wait("expiry", min(max(until - self.box.now(), 0.0) + 0.001, LONGEST_WAIT_SECONDS), self._expire)
+        self._wait("expiry", min(max(until - self.now(), 0.0) + 0.001, LONGEST_WAIT_SECONDS), self._expire)
 
     def _expire(self) -> None:
-        now = self.box.now()
+        now = self.now()
 
         def told(decided: Decided[float | None] | None, refusal: Refusal | None) -> None:
             if refusal is not None:
@@ -351,21 +363,61 @@ class Service:
 
         self._submit(lambda db: self.ledger.expire(db, now), told)
 
-    def _watch_clock(self) -> None:
-        """Read the cinema anew when the clock was set back: showings that were over are not, and holds would last on.
+    def now(self) -> float:
+        """The wall clock: seconds since 1970. Whoever asks finds out whether it was set since somebody last did; then
+        the holds are moved with it before what is asked for.
 
-        What had been told as over stays ended: holds that ran out, and failures after their day.
+        Time for which the machine slept is not on the other clock, so it looks like a clock that was set forward: the
+        holds then run on for what was left of them, as if the box had been away and they with it.
         """
-        now = self.box.now()
-        if now < self._latest:
-            self._submit(self._reopen, self._hear_reopened)  # where it fails, the next look finds the same
-        else:
-            self._latest = now
+        (wall_before, monotonic_before), now, monotonic = self._looked, self.box.now(), self.box.monotonic()
+        self._looked = now, monotonic
+        set_by = (now - wall_before) - (monotonic - monotonic_before)
+        if abs(set_by) >= CLOCK_SET_SECONDS:
+            logger.warning("The clock was set %s by %.0f s", "forward" if set_by > 0 else "back", abs(set_by))
+            if self._unmoved_by is None:
+                self._move_holds(set_by, now)
+            else:
+                self._unmoved_by += set_by
+        return now
+
+    def _watch_clock(self) -> None:
+        self.now()
         self._wait("clock", LONGEST_WAIT_SECONDS, self._watch_clock)
 
+    def _move_holds(self, by: float, now: float, *, again: bool = False) -> None:
+        """Move what counts by the clock with it, and read the cinema anew: showings that were over may be not.
+
+        Jobs run in order, so nothing that was asked for by the new time is decided before. Where it cannot be stored
+        all that follows is refused as what cannot be stored (:meth:`_submit`), until it can, ``again``: by the new time
+        the holds would seem to have run out, or to be eternal.
+        """
+
+        def move(db: sqlite_utils.Database) -> Decided[Snapshot]:
+            if self._is_behind and not again:
+                raise _unavailable()
+            self._is_behind = True
+            decided = self.ledger.clock_set(db, by, now)
+            self._is_behind = False
+            return decided
+
+        def told(decided: Decided[Snapshot] | None, refusal: Refusal | None) -> None:
+            if decided is not None:
+                self._replace_copy(decided.answer)
+                return
+            self._is_behind = True
+            self._unmoved_by = by + (self._unmoved_by or 0)
+            self._wait("clock set", RETRY_SECONDS, self._move_holds_again)
+
+        self._queue(move, told)
+
+    def _move_holds_again(self) -> None:
+        now = self.now()
+        by, self._unmoved_by = self._unmoved_by, None
+        self._move_holds(by or 0, now, again=True)
+
     def _keep_house(self) -> None:
-        self._watch_clock()  # what follows forgets by it
-        now = self.box.now()
+        now = self.now()
         self.copy.evict(now)
         self._submit(lambda db: self.ledger.purge(db, now), _hear_nothing)
         self._wait("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house)
@@ -374,7 +426,8 @@ class Service:
         previous = self._timers.pop(name, None)
         if previous is not None:
             previous.cancel()
-        self._timers[name] = self._call_later(seconds, then)
+        if not self._is_stopped:
+            self._timers[name] = self._call_later(seconds, then)
 
     # Deciding and telling
 
@@ -386,6 +439,17 @@ class Service:
         ``quick`` is as in :meth:`Database.submit`; a showing that is cancelled may have hundreds of bookings.
         """
 
+        def job(db: sqlite_utils.Database) -> Decided[T]:
+            if self._is_behind:
+                raise _unavailable()
+            return decide(db)
+
+        self._queue(job, told, quick=quick)
+
+    def _queue(
+        self, job: Decide[T], told: Callable[[Decided[T] | None, Refusal | None], None], *, quick: bool = False
+    ) -> None:
+
         def done(decided: Decided[T] | None, error: BaseException | None) -> None:
             if decided is not None:
                 try:
@@ -395,7 +459,7 @@ class Service:
             else:
                 told(None, _as_refusal(error))
 
-        self.box.database.submit(decide, done, quick=quick)
+        self.box.database.submit(job, done, quick=quick)
 
     def _tell(self, effects: Effects) -> None:
         """Take a transaction's effects into the present, then publish them."""
@@ -431,7 +495,7 @@ class Service:
             if showing_id not in changed and self.copy.showings[showing_id].available != before:
                 self._tell_available(showing_id)
         if effects.stale:
-            self._submit(self._reopen, self._hear_reopened)
+            self._reopen(self._hear_reopened)
 
     def _hear_reopened(self, decided: Decided[Snapshot] | None, refusal: Refusal | None) -> None:
         if decided is not None:
@@ -456,7 +520,7 @@ class Service:
         live = self.copy.showings.get(showing_id)
         if live is None:
             return
-        payload = live.update(self.box.now()).encode()
+        payload = live.update(self.now()).encode()
         self.box.publish(SHOWINGS_TOPIC + showing_id, payload, qos=1, audience=audience)
 
     def _tell_available(self, showing_id: str) -> None:
@@ -481,7 +545,7 @@ class Service:
                 "topic": topic,
                 "code": refusal.code,
                 "message": refusal.message,
-                "timestamp": iso(self.box.now()),
+                "timestamp": iso(self.now()),
             }
         )
         self.box.publish(f"{USERS_TOPIC}{user_id}/errors", notice.encode(), qos=1, audience=_inbox_audience(user_id))

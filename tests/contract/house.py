@@ -154,16 +154,25 @@ def build(folder: Path) -> House:
 
 
 class Clock:
-    """The wall clock, which a test may turn on."""
+    """The wall clock, and with it ``monotonic``, which a test may turn on."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.passed = 0.0
+        self.wrong_by = 0.0
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return time.time() + self.passed + self.wrong_by
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
 
     def forward(self, seconds: float) -> None:
-        self.ahead += seconds
+        """So much time passes."""
+        self.passed += seconds
+
+    def set_by(self, seconds: float) -> None:
+        """Somebody sets the wall clock forward, or back where it is less than 0; no time passes."""
+        self.wrong_by += seconds
 
 
 def settings_of(path: Path, **sections: Any) -> Settings:
@@ -195,7 +204,7 @@ class Premises:
 
     async def reopen(self) -> None:
         """Start a box on the file as it is."""
-        self.host = Host(settings_of(self.path, **dict(self.sections)), now=self.clock)
+        self.host = Host(settings_of(self.path, **dict(self.sections)), now=self.clock, monotonic=self.clock.monotonic)
         if self.busy_seconds is not None:
             self.host.database = Database(self.path, busy_timeout_seconds=self.busy_seconds)
         await self.host.start()
