@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from broker.connection import Connection, End
 
@@ -18,6 +18,9 @@ class Clients:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._open)
 
     def arrived(self, connection: Connection) -> None:
         self._open.add(connection)

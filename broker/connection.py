@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from broker import packets
 from broker.addresses import network_of
-from broker.packets import Framer, MalformedPacketError, PacketType, Publish
-from broker.plugin import Action, Command, Identity, Present
+from broker.packets import Framer, MalformedPacketError, PacketTooLargeError, PacketType, Publish
+from broker.plugin import Action, Command, Identity, Present, Reason
 from broker.subscriptions import is_bounded
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Wire(Protocol):
 
     address: str
     port: int
+    door: str
+    """Which door it came by: ``web`` or ``tcp``."""
 
     def arrived(self) -> None:
         """The client's CONNECT is whole; a time limit of the door itself ends."""
@@ -77,14 +79,21 @@ class End(Enum):
 
     DISCONNECT = "the client said goodbye"
     LOST = "the network connection ended"
+    LATE = "no whole CONNECT came in time"
+    REFUSED = "it was not let in"
     TAKEN_OVER = "the same client connected again"
     SILENT = "nothing was heard for one and a half keep-alives"
     MALFORMED = "it broke the protocol"
+    TOO_LARGE = "it sent a packet that is too large"
     FORBIDDEN = "a guest published"
     SLOW = "it does not read what it must not lose"
     STUCK = "it stopped reading"
     REVOKED = "its user may no longer be here"
     SHUTDOWN = "the box stops"
+
+    @classmethod
+    def by(cls, error: MalformedPacketError) -> End:
+        return cls.TOO_LARGE if isinstance(error, PacketTooLargeError) else cls.MALFORMED
 
 
 class Handover(Protocol):
@@ -103,6 +112,10 @@ class Switchboard(Protocol):
     limits: LimitsSettings
     commands: dict[str, Callable[[Command], None]]
     outbox: Outbox
+    packets_received: list[int]
+    """How many packets came from clients, by their type (MQTT 3.1.1 §2.2.1)."""
+
+    def refused(self, reason: Reason) -> None: ...
 
     def allows(self, connection: Connection, action: Action, topic: str) -> bool: ...
 
@@ -182,6 +195,7 @@ class Connection:
         "presented",
         "progress",
         "pumping",
+        "read_bytes",
         "session",
         "spared_bytes",
         "subscriptions",
@@ -209,6 +223,7 @@ class Connection:
         self._last_heard = 0.0
         self._alive_timer: asyncio.TimerHandle | None = None
         # Inbound
+        self.read_bytes = 0
         self._acknowledgements: deque[_Acknowledgement] = deque()
         self._reading: asyncio.Task[object] | None = None
         self._room_waiter: asyncio.Future[None] | None = None
@@ -246,11 +261,13 @@ class Connection:
                         return None
                     self._unread = self.framer.feed(data)
         except TimeoutError:
+            self.end(End.LATE)
             return None
         self.wire.arrived()
         first, body = self._unread.pop(0)
         if first >> 4 != PacketType.CONNECT:
             raise MalformedPacketError("MQTT-3.1.0-1: the first packet is not a CONNECT")
+        self.switchboard.packets_received[first >> 4] += 1
         return packets.parse_connect(body)
 
     def keep_alive(self, seconds: int) -> None:
@@ -280,12 +297,12 @@ class Connection:
         if self._alive_timer is not None:
             self._alive_timer.cancel()
             self._alive_timer = None
-        if how is not End.DISCONNECT and how is not End.LOST:
+        if how not in (End.DISCONNECT, End.LOST, End.REFUSED):  # of the last its reason is told
             logger.info("%s from %s is closed: %s", self.client_id or "a client", self.wire.address, how.value)
         if how in (End.STUCK, End.SLOW):
             self.wire.abort()
         else:
-            self.wire.close(again=how not in (End.MALFORMED, End.FORBIDDEN))
+            self.wire.close(again=how not in (End.MALFORMED, End.TOO_LARGE, End.FORBIDDEN))
         self._wake()
         if self._reading is not None:
             self._reading.cancel()
@@ -312,6 +329,7 @@ class Connection:
 
     async def receive(self, handover: Handover) -> End:
         """Read and answer until the end; returns how it came. Raises MalformedPacketError."""
+        received = self.switchboard.packets_received
         while True:
             for number, (first, body) in enumerate(self._unread, 1):
                 if number % PACKETS_PER_TURN == 0:
@@ -319,6 +337,7 @@ class Connection:
                 if self.ended is not None:
                     return self.ended
                 kind = first >> 4
+                received[kind] += 1
                 if kind == PacketType.PUBLISH:
                     await self._take_publish(packets.parse_publish(first, body), handover)
                 elif kind == PacketType.PUBACK:
@@ -362,7 +381,9 @@ class Connection:
         waits for it would otherwise keep the transport, and with it this task, for as long as it likes."""
         self._reading = asyncio.current_task()
         try:
-            return await self.wire.read()
+            data = await self.wire.read()
+            self.read_bytes += len(data)
+            return data
         except asyncio.CancelledError:
             if self.ended is None or self._reading is None or self._reading.uncancel() > 0:
                 raise
@@ -386,6 +407,7 @@ class Connection:
             done = self._in_order(NOTHING)  # not acknowledged, but counted among the commands that wait
         topic, switchboard = publish.topic, self.switchboard
         if not self.may_publish(topic):
+            switchboard.refused("forbidden")
             if self.identity.is_guest:
                 self.end(End.FORBIDDEN)
                 return

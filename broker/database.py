@@ -144,10 +144,20 @@ class Database:
 
     ``write`` and ``submit`` jobs run inside a savepoint, in the order of submission: what they raise rolls back that
     job alone and reaches its caller. ``read`` jobs run in the reader thread on a connection that cannot write.
+
+    ``committed`` is told of each batch that is on disk, in the writer thread: how many jobs it had, and how many
+    seconds the commit took.
     """
 
-    def __init__(self, path: Path, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
+        committed: Callable[[int, float], None] = lambda jobs, seconds: None,
+    ) -> None:
         self.path = path
+        self._committed = committed
         self._busy_timeout_seconds = busy_timeout_seconds
         self._waiting: deque[_Waiting] = deque()
         self._is_writing = False
@@ -263,6 +273,11 @@ class Database:
         self._reader.shutdown()
         self._close_connections()
 
+    @property
+    def waiting_jobs(self) -> int:
+        """How many changes wait for their batch."""
+        return len(self._waiting)
+
     def _run_read(self, job: Job[T]) -> T:
         assert self._read_db is not None
         try:
@@ -330,9 +345,11 @@ class Database:
                     self._require_sound()
                 self._take_the_lock()
                 decided = self._decide(batch)
+            begun = time.perf_counter()
             self._db.conn.execute("COMMIT")
         except sqlite3.Error as error:
             return self._undone(batch, error)
+        self._committed(len(batch), time.perf_counter() - begun)
         if self._outage.reason is not None and self._db.conn.total_changes > self._changes_before:
             self._outage.written()
         return decided

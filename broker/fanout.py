@@ -58,7 +58,10 @@ class _Shared:
 
 
 class Fanout:
-    """The topic index, the live messages, and the present. Everything runs in the loop."""
+    """The topic index, the live messages, and the present. Everything runs in the loop.
+
+    ``written`` is told after each gathered write how many seconds before it the first of its messages was published.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Fanout:
         outbound_bytes: int,
         stuck_seconds: float,
         users_of_role: Callable[[str], Iterable[str]],
+        written: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._loop = loop
         self._window_seconds = window_seconds
@@ -76,7 +80,13 @@ class Fanout:
         self.index: SubscriptionIndex[Connection] = SubscriptionIndex()
         self.presents: list[Present] = []
         self._users_of_role = users_of_role
+        self._written = written
         self._waiting: dict[str, list[bytes]] = {}
+        self._waiting_since = 0.0
+        """When the first of those that wait was published, by the loop's clock."""
+        self.live_messages = 0
+        self.present_messages = 0
+        """How many messages connections were sent as they came, and as the present."""
         self._joined_at: dict[str, dict[Connection, int]] = {}
         self._window: asyncio.TimerHandle | asyncio.Handle | None = None
         self._shared_presents: dict[str, tuple[Sequence[Message], _Shared]] = {}
@@ -169,6 +179,8 @@ class Fanout:
     def publish(self, topic: str, payload: bytes, qos: int, audience: Audience | None) -> None:
         """A message of the box itself."""
         if qos == 0 and audience is None:
+            if not self._waiting:
+                self._waiting_since = self._loop.time()
             self._waiting.setdefault(topic, []).append(packets.publish(topic.encode(), payload))
             if self._window is None:
                 self._window = self._loop.call_soon(self._flush)
@@ -204,6 +216,7 @@ class Fanout:
             may_be_lost = effective == 0 and audience is None
             if connection.congested and (self._replaced_by_present(connection, topic) or may_be_lost):
                 continue
+            self.live_messages += 1
             if effective == 0:
                 if shared is None:
                     shared = _Shared(packets.publish(name, payload))
@@ -240,19 +253,25 @@ class Fanout:
         if not self._waiting:
             self._window = None
             return
+        before, since = self.live_messages, self._waiting_since
         for topic in list(self._waiting):
             self._flush_topic(topic)
+        if self.live_messages != before:
+            self._loop.call_soon(self._note_delay, since)  # which is after the connections have written
         if self._window_seconds > 0:
             self._window = self._loop.call_later(self._window_seconds, self._flush)
         else:
             self._window = None
+
+    def _note_delay(self, since: float) -> None:
+        self._written(self._loop.time() - since)
 
     def _flush_topic(self, topic: str) -> None:
         messages = self._waiting.pop(topic, None)
         if messages is None:
             return
         joined_at = self._joined_at.pop(topic, None)
-        shared = _Shared(b"".join(messages))
+        shared, reached = _Shared(b"".join(messages)), 0
         for connection in self.index.subscribers(topic):
             if topic in connection.pending or topic in connection.joining or not connection.may_receive(topic):
                 continue
@@ -261,9 +280,12 @@ class Fanout:
             elif joined_at is not None and connection in joined_at:
                 # Its present contained the first of these already.
                 if rest := messages[joined_at[connection] :]:
+                    self.live_messages += len(rest)
                     connection.send(b"".join(rest))
             else:
+                reached += 1
                 connection.send_framed(shared.for_wire(connection))
+        self.live_messages += reached * len(messages)
 
     # The present
 
@@ -304,6 +326,7 @@ class Fanout:
         messages = present.messages(topic, connection.identity)
         if not messages:
             return
+        self.present_messages += len(messages)
         if granted == 0 or all(message.qos == 0 for message in messages):
             framed = self._shared_present(topic, messages).for_wire(connection)
             connection.send_framed(framed)

@@ -12,7 +12,7 @@ from enum import IntEnum
 from broker.connection import Connection
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import Connect
-from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity
+from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Reason
 from broker.topics import matches
 
 MAX_CLIENT_ID_BYTES = 128
@@ -20,11 +20,12 @@ MAX_CLIENT_ID_BYTES = 128
 
 class Refused(Exception):  # noqa: N818  # an answer, not a failure of the program
     """The client is not let in. ``code`` is the CONNACK return code (MQTT 3.1.1 §3.2.2.3), None to close without
-    one, so that a browser's client comes back."""
+    one, so that a browser's client comes back. ``reason`` is what it counts as, None where it was counted already."""
 
-    def __init__(self, code: ConnackCode | None, why: str) -> None:
+    def __init__(self, code: ConnackCode | None, reason: Reason | None, why: str) -> None:
         super().__init__(why)
         self.code = code
+        self.reason = reason
 
 
 class ConnackCode(IntEnum):
@@ -49,19 +50,21 @@ class Gate:
         """Establish who the client is and prepare its session. Raises Refused."""
         client_id = connect.client_id
         if len(client_id.encode()) > MAX_CLIENT_ID_BYTES or not client_id.isprintable():
-            raise Refused(ConnackCode.CLIENT_ID, "a client id is at most 128 bytes without control characters")
+            raise Refused(
+                ConnackCode.CLIENT_ID, "client_id", "a client id is at most 128 bytes without control characters"
+            )
         if not client_id and not connect.clean_session:
-            raise Refused(ConnackCode.CLIENT_ID, "MQTT-3.1.3-8: no client id, yet no clean session")
+            raise Refused(ConnackCode.CLIENT_ID, "client_id", "MQTT-3.1.3-8: no client id, yet no clean session")
         try:
             password = None if connect.password is None else connect.password.decode()
         except UnicodeDecodeError:
-            raise Refused(ConnackCode.CREDENTIALS, "the password is not UTF-8") from None
+            raise Refused(ConnackCode.CREDENTIALS, "credentials", "the password is not UTF-8") from None
         wire = connection.wire
         session = await self.identify(connect.username, password, wire.address, wire.port)
         if session is None:
             if connect.username is None:
-                raise Refused(ConnackCode.NOT_AUTHORIZED, "guests are not allowed")
-            raise Refused(ConnackCode.CREDENTIALS, "wrong username or password")
+                raise Refused(ConnackCode.NOT_AUTHORIZED, "guests", "guests are not allowed")
+            raise Refused(ConnackCode.CREDENTIALS, "credentials", "wrong username or password")
         identity: Identity = session.attributes[IDENTITY_ATTRIBUTE]
         self._check_will(connect, session)
         # Scoped to its user: another user's client of the same id is another, and so is each guest.
@@ -104,7 +107,7 @@ class Gate:
             return
         closed = any(matches(topic_filter, will.topic) for topic_filter in self._closed_topics)
         if closed or not self._broker.allows(session, Action.PUBLISH, will.topic):
-            raise Refused(ConnackCode.NOT_AUTHORIZED, "the Last Will goes to a topic that is not the client's")
+            raise Refused(ConnackCode.NOT_AUTHORIZED, "will", "the Last Will goes to a topic that is not the client's")
         session.will_flag = True
         session.will_topic = will.topic
         session.will_message = will.payload

@@ -14,10 +14,13 @@ from aiohttp import web
 from amqtt.errors import PluginError, PluginLoadError
 from amqtt.plugins.base import BasePlugin
 
+from broker.census import Census
 from broker.clients import Clients
 from broker.connection import Connection, End, Outbox, Wire
 from broker.database import Database, DatabaseError
 from broker.doors.bodies import answer
+from broker.doors.metrics import CONNECTIONS as METRICS_CONNECTIONS
+from broker.doors.metrics import MetricsDoor, exposition
 from broker.doors.sockets import ListenError, listen
 from broker.doors.tcp import TcpDoor
 from broker.doors.tls import DAY, CertificateError, ServedCertificate
@@ -30,6 +33,7 @@ from broker.overrides import HardenedBroker, LightSession
 from broker.packets import MalformedPacketError, ProtocolLevelError, connack
 from broker.places import Places, open_files_for
 from broker.plugin import (
+    CALLER,
     IDENTITY_ATTRIBUTE,
     Action,
     Audience,
@@ -37,6 +41,7 @@ from broker.plugin import (
     Command,
     Identity,
     Reason,
+    Refusal,
     StorageUnavailableError,
     migrations_of,
 )
@@ -92,10 +97,12 @@ class Host:
         self.limits = settings.limits
         self.now = now
         self.monotonic = monotonic
-        self.database = Database(settings.database.path)
+        self.metrics = Metrics(monotonic=monotonic)
+        self.database = Database(settings.database.path, committed=self.metrics.committed)
         self.commands: dict[str, Callable[[Command], None]] = {}
+        self.packets_received = [0] * 16
         self.clients = Clients()
-        self.metrics = Metrics()
+        self.census = Census(self)
         self.health = Health(
             lambda: self.database.write(probe, quick=True), patience_seconds=settings.limits.connect_seconds
         )
@@ -106,6 +113,8 @@ class Host:
         self.gate: Gate
         self.web: WebDoor
         self.tcp: TcpDoor
+        self.metrics_addresses: list[tuple[str, int]] = []
+        """Where the metrics door listens, as host and port; empty when it is off."""
         self._server_topics: list[str] = []
         self._plugins: list[BoxPlugin] = []
         self._sessions_of: dict[Identity, LightSession] = {}
@@ -156,9 +165,10 @@ class Host:
         stack.push_async_callback(self.health.close)
 
         loop = asyncio.get_running_loop()
+        self.metrics.add(self.census)
         self.places = Places(open_files_for(self.limits.max_connections), self.limits.max_connections_per_address)
         self.outbox = Outbox(loop)
-        self.broker = HardenedBroker(self.settings.plugins, self.limits)
+        self.broker = HardenedBroker(self.settings.plugins, self.limits, refused=self.refused)
         if not self.broker.auth_plugins or not self.broker.topic_plugins:
             raise StartError("without an auth plugin and a topic plugin nobody would be held to anything: add both")
         self.fanout = self.broker.fanout = Fanout(
@@ -167,6 +177,7 @@ class Host:
             outbound_bytes=self.limits.outbound_bytes,
             stuck_seconds=self.limits.stuck_seconds,
             users_of_role=self.clients.users_of_role,
+            written=self.metrics.fanned_out,
         )
         self._plugins = [p for p in self.broker.plugins_manager.plugins if isinstance(p, BoxPlugin)]
         stack.callback(self.fanout.close)
@@ -178,6 +189,7 @@ class Host:
             self.commands.update(plugin.commands())
             self._server_topics.extend(plugin.server_topics())
             self.fanout.presents.extend(plugin.presents())
+            self.metrics.add(*plugin.metrics())
         self.fanout.presents.append(RetainedPresent(self.broker.retained))
         self.gate = Gate(
             self.broker,
@@ -196,7 +208,12 @@ class Host:
             serve=self.serve,
             places=self.places,
             identify=self.identify,
-            routes=[web.get("/healthz", self._health), *(r for p in self._plugins for r in p.routes())],
+            refused=self.refused,
+            routes=[
+                web.get("/healthz", self._health),
+                web.get("/metrics", self._metrics),
+                *(r for p in self._plugins for r in p.routes()),
+            ],
         )
         stack.push_async_callback(self.web.closed)
         stack.push_async_callback(self._end_connections)  # before aiohttp would cancel those of browsers
@@ -207,6 +224,16 @@ class Host:
         if listeners.tcp.bind is not None:
             stack.callback(self.tcp.close)
             await self.tcp.open(listen(listeners.tcp.bind, "listeners.tcp.bind"), tcp_tls)
+        if listeners.metrics.bind is not None:
+            door = MetricsDoor(
+                self.metrics,
+                self.limits,
+                places=Places(METRICS_CONNECTIONS, METRICS_CONNECTIONS),
+                is_own_host=self.web.is_own_host,
+            )
+            stack.push_async_callback(door.close)
+            await door.open(listen(listeners.metrics.bind, "listeners.metrics.bind"))
+            self.metrics_addresses = door.addresses
         if self._certificates:
             self._tell_of_certificates()
             stack.callback(self._spawn(self._watch_certificates()).cancel)
@@ -266,20 +293,24 @@ class Host:
         """Run a connection: gate, takeover, broker. Returns when nothing of it is left in the box."""
         connection = Connection(wire, self)
         self.clients.arrived(connection)
+        self.census.opened(connection)
         try:
             await self._admit_and_serve(connection)
         except ProtocolLevelError:
-            connection.send(connack(ConnackCode.PROTOCOL_LEVEL))
+            self._refuse(connection, ConnackCode.PROTOCOL_LEVEL, "protocol_level")
         except MalformedPacketError as error:
             logger.info("Bytes from %s: %s", wire.address, error)
-            connection.end(End.MALFORMED)
+            connection.end(End.by(error))
         except (StorageUnavailableError, ConnectionError) as error:
+            if isinstance(error, StorageUnavailableError):
+                self._refuse(connection, None, "storage_unavailable")
             logger.warning("A client from %s could not be served: %s", wire.address, error)
         except Exception:
             logger.exception("A connection from %s ended by a fault of the box", wire.address)
         finally:
             connection.end(End.LOST)
             self.clients.left(connection)
+            self.census.ended(connection)
             connection.finished()
 
     async def _admit_and_serve(self, connection: Connection) -> None:
@@ -289,11 +320,10 @@ class Host:
         try:
             await self.gate.admit(connection, connect)
             if connection.user is None and not self.places.has_one_for_guests:
-                raise Refused(None, "the last places are kept for users who sign in")
+                raise Refused(None, "guest_places", "the last places are kept for users who sign in")
         except Refused as refused:
             logger.info("A client from %s is refused: %s", connection.wire.address, refused)
-            if refused.code is not None:
-                connection.send(connack(refused.code))
+            self._refuse(connection, refused.code, refused.reason)
             return
         try:
             await self.clients.enter(connection)
@@ -301,6 +331,13 @@ class Host:
                 await self.broker.serve(connection)
         finally:
             self.clients.leave(connection)
+
+    def _refuse(self, connection: Connection, code: ConnackCode | None, reason: Reason | None) -> None:
+        if reason is not None:
+            self.refused(reason)
+        if code is not None:
+            connection.send(connack(code))
+        connection.end(End.REFUSED)
 
     # For connections (broker.connection.Switchboard)
 
@@ -361,3 +398,11 @@ class Host:
         if trouble is not None:
             return answer({"status": trouble}, 503)
         return answer({"status": "ok"})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        identity = request[CALLER].identity
+        if identity.is_guest:
+            raise Refusal("unauthorized", "sign in first", status=401)
+        if identity.role != "manager":
+            raise Refusal("forbidden", "only managers may read the metrics", status=403)
+        return exposition(self.metrics)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from amqtt.session import IncomingApplicationMessage, Session
 
 from broker.connection import Connection, End
 from broker.packets import MalformedPacketError, Publish
-from broker.plugin import Action, StorageUnavailableError
+from broker.plugin import Action, Reason, StorageUnavailableError
 from broker.subscriptions import is_bounded
 from broker.topics import is_topic_filter
 
@@ -184,14 +184,17 @@ def _done(result: object) -> asyncio.Future[Any]:
 class HardenedBroker(Broker):
     """amqtt's broker behind our doors.
 
-    ``plugins`` maps dotted paths to their options, as in amqtt's configuration. Raises what amqtt raises for a plugin
-    that cannot be loaded.
+    ``plugins`` maps dotted paths to their options, as in amqtt's configuration; ``refused`` counts what is refused.
+    Raises what amqtt raises for a plugin that cannot be loaded.
     """
 
     fanout: Fanout
 
-    def __init__(self, plugins: dict[str, dict[str, Any]], limits: LimitsSettings) -> None:
+    def __init__(
+        self, plugins: dict[str, dict[str, Any]], limits: LimitsSettings, *, refused: Callable[[Reason], None]
+    ) -> None:
         self._limits = limits
+        self.refused = refused
         # The default listener is mandatory and would open 0.0.0.0:1883 (fact 16): ours is external, and the only one.
         listeners = {LISTENER: ListenerConfig(type=ListenerType.EXTERNAL, bind="the doors")}
         super().__init__(BrokerConfig(listeners=listeners, plugins=plugins))
@@ -233,7 +236,7 @@ class HardenedBroker(Broker):
             how = await connection.receive(handler)
         except MalformedPacketError as error:
             logger.info("Bytes from %s: %s", connection.wire.address, error)
-            how = End.MALFORMED
+            how = End.by(error)
         finally:
             connection.end(how)
             goodbye = DisconnectPacket() if how is End.DISCONNECT else None
@@ -248,6 +251,7 @@ class HardenedBroker(Broker):
         subscription = subscribe_waiter.result()
         filters: list[tuple[str, int]] = subscription.topics
         if len(filters) > self._limits.subscriptions_per_packet:
+            self._refused("subscriptions_per_packet")
             codes = [SUBSCRIPTION_REFUSED] * len(filters)
         else:
             codes = [await self._join(asked, client_session) for asked in filters]
@@ -271,17 +275,21 @@ class HardenedBroker(Broker):
         fan-out's index. The present is still to be given. Returns the SUBACK byte."""
         topic_filter, qos = subscription
         connection = self._by_session.get(id(session))
-        if connection is None or not is_bounded(topic_filter) or not is_topic_filter(topic_filter):
+        if connection is None:
             return SUBSCRIPTION_REFUSED
         known = topic_filter in connection.subscriptions
         if not known and len(connection.subscriptions) >= self._limits.subscriptions:
-            return SUBSCRIPTION_REFUSED
+            return self._refused("subscriptions")
+        if not is_topic_filter(topic_filter):
+            return self._refused("malformed")
+        if not is_bounded(topic_filter):
+            return self._refused("subscriptions")
         if not await self._topic_filtering(session, topic_filter, Action.SUBSCRIBE):
-            return SUBSCRIPTION_REFUSED
+            return self._refused("forbidden")
         try:
             await self.fanout.prepare(connection, topic_filter)
         except StorageUnavailableError:
-            return SUBSCRIPTION_REFUSED
+            return self._refused("storage_unavailable")
         granted = min(qos, 1)
         if connection.ended is None:
             self.fanout.subscribe(connection, topic_filter, granted)
@@ -390,6 +398,7 @@ class HardenedBroker(Broker):
         retained = self._retained_messages
         if data and topic_name not in retained and len(retained) >= self._limits.retained_messages:
             logger.warning("A retained message was not kept: there are %d already", len(retained))
+            self.refused("retained_messages")
             return
         # The topic and the payload are all that is kept of a client that may be gone.
         await super().retain_message(None, topic_name, data, qos)
@@ -397,6 +406,15 @@ class HardenedBroker(Broker):
     def retained(self) -> Iterable[tuple[str, bytes, int]]:
         """Plain retained messages: topic, payload, QoS."""
         return [(topic, bytes(m.data), m.qos or 0) for topic, m in self._retained_messages.items()]
+
+    @property
+    def retained_number(self) -> int:
+        return len(self._retained_messages)
+
+    def _refused(self, reason: Reason) -> int:
+        """Count a refusal; returns the SUBACK byte that says so."""
+        self.refused(reason)
+        return SUBSCRIPTION_REFUSED
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[HardenedBroker]:

@@ -36,6 +36,10 @@ class MalformedPacketError(Exception):
     """The bytes break MQTT 3.1.1; the connection must be closed (§4.8). The message names the rule."""
 
 
+class PacketTooLargeError(MalformedPacketError):
+    """More than ``limits.max_packet_bytes``."""
+
+
 class ProtocolLevelError(MalformedPacketError):
     """A CONNECT of another protocol level than 4; answered with CONNACK 1 (§3.1.2.2)."""
 
@@ -53,7 +57,7 @@ _FLAGS = {
     PacketType.DISCONNECT: 0,
 }
 _PUBLISH = int(PacketType.PUBLISH)
-_FROM_CLIENT = frozenset(int(kind) for kind in _FLAGS) | {_PUBLISH}
+FROM_CLIENT = frozenset(int(kind) for kind in _FLAGS) | {_PUBLISH}
 _REQUIRED_FLAGS = {int(kind): flags for kind, flags in _FLAGS.items()}
 
 
@@ -111,7 +115,7 @@ class Framer:
             else:
                 break  # the remaining length itself is not complete
             if body - start + length > self._max_packet_bytes:
-                raise MalformedPacketError(f"a packet may have at most {self._max_packet_bytes} bytes")
+                raise PacketTooLargeError(f"a packet may have at most {self._max_packet_bytes} bytes")
             if end - body < length:
                 break
             packets.append((first, data[body : body + length]))
@@ -121,7 +125,7 @@ class Framer:
     @staticmethod
     def _check_header(first: int) -> None:
         kind, flags = first >> 4, first & 0x0F
-        if kind not in _FROM_CLIENT:
+        if kind not in FROM_CLIENT:
             raise MalformedPacketError(f"§2.2.1: packet type {kind} is not a client's to send")
         if kind == _PUBLISH:
             if flags & 0x06 == 0x06:

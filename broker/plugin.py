@@ -22,6 +22,7 @@ from broker.metrics import Reason
 
 if TYPE_CHECKING:
     import typer
+    from prometheus_client.registry import Collector
     from sqlite_utils import Migrations
 
     from config import Settings
@@ -229,6 +230,11 @@ class BoxPlugin:
 
     def routes(self) -> Sequence[web.RouteDef]:
         """HTTP routes: aiohttp handlers. ``request[CALLER]`` says who calls; raise :class:`Refusal` to refuse."""
+        return ()
+
+    def metrics(self) -> Sequence[Collector]:
+        """What the plugin adds to ``/metrics``, asked for after :meth:`opened`. A collector is asked in the loop, at
+        most a few times a second; no label may hold what clients send. :mod:`broker.metrics` has what makes one."""
         return ()
 
     def forbidden(self, identity: Identity, topic: str) -> None:

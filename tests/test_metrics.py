@@ -6,14 +6,13 @@ from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.metrics import OTHER, REASONS, Metrics
 
 
 def refusals(metrics: Metrics) -> dict[str, float]:
-    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    families = text_string_to_metric_families(metrics.exposition().decode())
     return {
         sample.labels["reason"]: sample.value
         for family in families

@@ -131,6 +131,7 @@ class Bench:
         self.loop = TurnedLoop()
         self.limits = load_settings().limits.model_copy(update=limits)
         self.commands: dict[str, Callable[[Command], None]] = {}
+        self.packets_received = [0] * 16
         loop = cast(Any, self.loop)
         self.outbox = Outbox(loop)
         self.fanout = Fanout(
@@ -159,6 +160,8 @@ class Bench:
 
     def allows(self, connection: Connection, action: Action, topic: str) -> bool:
         return True
+
+    def refused(self, reason: str) -> None: ...
 
     def forbidden(self, identity: Identity, topic: str) -> None: ...
 

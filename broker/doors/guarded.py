@@ -13,6 +13,7 @@ from aiohttp import web
 from broker.addresses import network_of
 from broker.doors.bodies import answer
 from broker.doors.sockets import leave_no_cycle, reset
+from broker.metrics import Reason
 from broker.places import Places
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class GuardedHandler(web.RequestHandler):
     """Counts the connection, gives it ``limits.connect_seconds`` to say what it wants, drops it when it does not read
     its answer for ``limits.stuck_seconds``, and answers what is not HTTP without repeating it.
 
-    ``stands_for_many`` tells whether an address is a trusted proxy's, which is not counted as one client.
+    ``stands_for_many`` tells whether an address is a trusted proxy's, which is not counted as one client; ``refused``
+    counts what is refused.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class GuardedHandler(web.RequestHandler):
         limits: LimitsSettings,
         places: Places,
         stands_for_many: Callable[[str], bool],
+        refused: Callable[[Reason], None],
     ) -> None:
         self._loop_of_door = asyncio.get_running_loop()
         super().__init__(
@@ -49,6 +52,7 @@ class GuardedHandler(web.RequestHandler):
         self._limits = limits
         self._places = places
         self._stands_for_many = stands_for_many
+        self._refused = refused
         self._network: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -68,7 +72,7 @@ class GuardedHandler(web.RequestHandler):
                 reset(transport)
                 return
         transport.set_write_buffer_limits(high=0)  # whatever waits is watched
-        self._deadline = self._loop_of_door.call_later(self._limits.connect_seconds, self._drop)
+        self._deadline = self._loop_of_door.call_later(self._limits.connect_seconds, self._drop, "connect_seconds")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         leave_no_cycle(self.transport)
@@ -108,7 +112,7 @@ class GuardedHandler(web.RequestHandler):
     def _look(self, waited: int) -> None:
         waiting = self._waiting_bytes()
         if waiting >= waited:
-            self._drop()
+            self._drop("stuck_seconds")
         else:
             self._watch_over(waiting)
 
@@ -120,7 +124,8 @@ class GuardedHandler(web.RequestHandler):
     def _waiting_bytes(self) -> int:
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
-    def _drop(self) -> None:
+    def _drop(self, reason: Reason) -> None:
+        self._refused(reason)
         if self.transport is not None:
             reset(self.transport)
 
@@ -135,6 +140,7 @@ class GuardedHandler(web.RequestHandler):
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("A request from %s failed", request.remote, exc_info=exc)
         else:
+            self._refused("malformed")
             logger.info("A request from %s is not HTTP: %s", request.remote, type(exc).__name__)
         if request.writer is not None and request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already, so this one cannot be given")

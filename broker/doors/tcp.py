@@ -19,6 +19,8 @@ READ_BYTES = 65536
 class StreamWire(TransportWire):
     """A :class:`broker.connection.Wire` over a TCP stream: packets travel as they are."""
 
+    door = "tcp"
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(writer.transport, writer.get_extra_info("peername")[0])
         self._reader = reader

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
@@ -22,7 +22,7 @@ from broker.doors.guarded import SERVER, GuardedHandler
 from broker.doors.sockets import CLOSE_SECONDS, accept
 from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
-from broker.plugin import CALLER, Caller, Identity, Refusal, RouteHandler
+from broker.plugin import CALLER, Caller, Identity, Reason, Refusal, RouteHandler
 
 if TYPE_CHECKING:
     from config.settings import LimitsSettings, WebSettings
@@ -34,12 +34,21 @@ PACKETS_PER_MESSAGE = 4
 
 GREETING = "This box speaks MQTT over WebSocket here and on /mqtt, and HTTP under /api.\n"
 
+REASONS_OF_CODES: Mapping[str, Reason] = {
+    "unauthorized": "guests",
+    "forbidden": "forbidden",
+    "storage_unavailable": "storage_unavailable",
+}
+"""How a handler's refusals are counted that are the door's business. Limits count their own where they are met."""
+
 Identify = Callable[[str | None, str, str], Awaitable[Identity | None]]
 
 
 class WebSocketWire(TransportWire):
     """A :class:`broker.connection.Wire` over a WebSocket. Packets leave as whole binary frames, written beside
     aiohttp: without compression they carry no state of the connection (amqtt.md, fact 23)."""
+
+    door = "web"
 
     def __init__(
         self,
@@ -75,7 +84,7 @@ class WebSocketWire(TransportWire):
 
 class WebDoor:
     """``serve`` runs one MQTT connection to its end; ``places`` counts the connections;
-    ``identify`` asks who signs in; ``guest`` is who does not."""
+    ``identify`` asks who signs in; ``refused`` counts what is refused."""
 
     def __init__(
         self,
@@ -85,6 +94,7 @@ class WebDoor:
         serve: Callable[[Wire], Awaitable[None]],
         places: Places,
         identify: Identify,
+        refused: Callable[[Reason], None],
         routes: Iterable[web.RouteDef],
     ) -> None:
         self._settings = settings
@@ -92,6 +102,7 @@ class WebDoor:
         self._serve = serve
         self._places = places
         self._identify = identify
+        self._refused = refused
         self._public_hosts = {url.partition("://")[2].lower() for url in settings.public_urls}
         self._public_origins = {url.lower() for url in settings.public_urls}
         self._servers: list[asyncio.Server] = []
@@ -132,7 +143,7 @@ class WebDoor:
     def _accepted(self) -> GuardedHandler:
         server = self._runner.server
         assert server is not None
-        return GuardedHandler(server, self._limits, self._places, self._is_trusted)
+        return GuardedHandler(server, self._limits, self._places, self._is_trusted, self._refused)
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
@@ -143,6 +154,7 @@ class WebDoor:
             body = {"code": refusal.code, "message": refusal.message, **refusal.details}
             return answer(body, refusal.status)
         except StorageUnavailableError:
+            self._refused("storage_unavailable")
             return answer(
                 {"code": "storage_unavailable", "message": "nothing can be written at the moment; try again"}, 503
             )
@@ -168,16 +180,19 @@ class WebDoor:
         if not connection.has_place:
             raise _full()
         host = request.headers.get("Host", "").lower()
-        if not self._is_own_host(host):
+        if not self.is_own_host(host):
+            self._refused("host")
             raise Refusal("misdirected_request", "the box is not known by this name", status=421)
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() not in self._public_origins:
             scheme = self._scheme(request)
             if _normal_origin(origin.lower()) != _normal_origin(f"{scheme}://{host}"):
+                self._refused("origin")
                 raise Refusal("forbidden", "this origin may not use the box", status=403)
         return await handler(request)
 
-    def _is_own_host(self, host: str) -> bool:
+    def is_own_host(self, host: str) -> bool:
+        """Whether a ``Host`` header, in lower case, is a name of the box's: nobody else can point one at it."""
         if host in self._public_hosts:
             return True
         name = host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.rpartition(":")[0] or host
@@ -227,8 +242,10 @@ class WebDoor:
                 async with asyncio.timeout(self._limits.connect_seconds):
                     await request.read()
             except web.HTTPRequestEntityTooLarge:
+                self._refused("max_packet_bytes")
                 raise Refusal("too_large", "the body is too large", status=413) from None
             except TimeoutError:
+                self._refused("connect_seconds")
                 if request.transport is not None:
                     request.transport.abort()
                 raise ConnectionAbortedError("the body did not come in time") from None
@@ -247,10 +264,16 @@ class WebDoor:
                 password = token = credentials.strip()
             known = await self._identify(username, password, network_of(address))
             if known is None or known.is_guest:
+                self._refused("credentials")
                 raise Refusal("unauthorized", "wrong username, password or token", status=401)
             identity = known
         request[CALLER] = Caller(identity, network_of(address), token)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            if (reason := REASONS_OF_CODES.get(refusal.code)) is not None:
+                self._refused(reason)
+            raise
 
     # MQTT
 

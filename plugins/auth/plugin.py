@@ -9,12 +9,14 @@ import typer
 from aiohttp import web
 from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
+from prometheus_client.registry import Collector
 from sqlite_utils import Migrations
 
 from broker.plugin import IDENTITY_ATTRIBUTE, Box, BoxPlugin
 from plugins.auth import commands
 from plugins.auth.accounts import Accounts
 from plugins.auth.http import AccountRoutes
+from plugins.auth.metrics import SignIns
 from plugins.auth.passwords import Passwords
 from plugins.auth.users import MIGRATIONS
 
@@ -38,6 +40,10 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
     def _accounts(self) -> Accounts:
         return Accounts(self.box, self._passwords)
 
+    @cached_property
+    def _sign_ins(self) -> SignIns:
+        return SignIns()
+
     async def opened(self, box: Box) -> None:
         await self._passwords.prepare()
 
@@ -48,12 +54,19 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
         """Raises StorageUnavailableError if the database cannot be read: neither right nor wrong."""
         identity = await self._accounts.authenticate(session.username, session.password)
         if identity is None:
+            if session.password is not None:
+                self._sign_ins.wrong += 1
             return False
+        if not identity.is_guest:
+            self._sign_ins.right += 1
         session.attributes[IDENTITY_ATTRIBUTE] = identity
         return True
 
     def routes(self) -> Sequence[web.RouteDef]:
         return AccountRoutes(self._accounts, self.box.settings.auth).routes()
+
+    def metrics(self) -> Sequence[Collector]:
+        return (self._sign_ins,)
 
     async def database_changed(self) -> None:
         await self._accounts.database_changed()

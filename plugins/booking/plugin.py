@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from amqtt.broker import BrokerContext
 from amqtt.plugins.base import BasePlugin
+from prometheus_client.registry import Collector
 from sqlite_utils import Migrations
 
 from broker.plugin import Box, BoxPlugin, Command, Identity, Present
@@ -55,6 +56,9 @@ class BookingPlugin(BasePlugin[BrokerContext], BoxPlugin):
 
     def routes(self) -> Sequence[web.RouteDef]:
         return BookingHttp(self.service).routes()
+
+    def metrics(self) -> Sequence[Collector]:
+        return (self.service.metrics,)
 
     def forbidden(self, identity: Identity, topic: str) -> None:
         self.service.refused_topic(identity, topic)

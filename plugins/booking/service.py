@@ -29,6 +29,7 @@ from plugins.booking.cinema import (
     Snapshot,
 )
 from plugins.booking.ledger import Ledger, notices_of
+from plugins.booking.metrics import BookingMetrics
 from plugins.booking.present import (
     BOOKINGS_TOPIC,
     SEATS_TOPIC,
@@ -105,6 +106,7 @@ class Service:
         self.box = box
         self.ledger = ledger or Ledger(box.settings.booking, box.settings.cinema.currency)
         self.copy = Copy()
+        self.metrics = BookingMetrics(lambda: len(self.copy.holds))
         self._call_later = call_later
         self._secret = b""
         self._timers: dict[str, Timer] = {}
@@ -163,6 +165,8 @@ class Service:
             try:
                 if refusal is not None:  # refused is the reason, even where nothing can be stored at the moment
                     reason = refused or refusal
+                    if reason.code == "storage_unavailable":
+                        self.box.refused("storage_unavailable")
                     reason.details = {**ids_in(MODELS[command.topic], command.payload), **reason.details}
                     self._tell_error(sender.user_id, command.topic, reason)
                 elif decided is not None and decided.repeated:
@@ -457,7 +461,9 @@ class Service:
                 finally:
                     told(decided, None)
             else:
-                told(None, _as_refusal(error))
+                refusal = _as_refusal(error)
+                self.metrics.refused(refusal.code)
+                told(None, refusal)
 
         self.box.database.submit(job, done, quick=quick)
 
@@ -469,6 +475,7 @@ class Service:
             if change.showing_id in self.copy.showings
         }
         self.copy.apply(effects)
+        self.metrics.told(effects)
         publish, timestamp = self.box.publish, iso(effects.at)
         for outcome in effects.outcomes:
             self._tell_outcome(outcome)
