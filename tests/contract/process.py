@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ class BoxProcess:
     def __init__(self, process: asyncio.subprocess.Process, said: str) -> None:
         self.process = process
         self.said = said
-        self.web = self._address(r"ws://([0-9.]+|localhost):(\d+)")
-        self.tcp = self._address(r"mqtt://([0-9.]+|localhost):(\d+)")
+        self.web = self._address(r"wss?://([0-9.]+|localhost):(\d+)")
+        self.tcp = self._address(r"mqtts?://([0-9.]+|localhost):(\d+)")
         self._reading = asyncio.create_task(self._read_on())
 
     def _address(self, pattern: str) -> tuple[str, int]:
@@ -31,14 +32,31 @@ class BoxProcess:
         return found[1], int(found[2])
 
     @classmethod
-    async def start(cls, path: Path, *arguments: str, **environment: Any) -> BoxProcess:
+    async def start(cls, path: Path, *arguments: str, under: Sequence[str] = (), **environment: Any) -> BoxProcess:
+        """Start a box and return when its doors are open."""
+        process = await cls.spawn(path, *arguments, under=under, **environment)
+        assert process.stdout is not None
+        said = ""
+        async with asyncio.timeout(START_SECONDS):
+            while "mqtt://" not in said and "mqtts://" not in said:
+                line = await process.stdout.readline()
+                assert line, f"the box ended with {await process.wait()}: {said}"
+                said += line.decode()
+        return cls(process, said)
+
+    @staticmethod
+    async def spawn(
+        path: Path, *arguments: str, under: Sequence[str] = (), **environment: Any
+    ) -> asyncio.subprocess.Process:
+        """Begin to start a box; ``under`` is a program that runs it, with its arguments."""
         settings = {
             "LYNRIE_DATABASE__PATH": str(path),
             "LYNRIE_LISTENERS__WEB__BIND": "127.0.0.1:0",
             "LYNRIE_LISTENERS__TCP__BIND": "127.0.0.1:0",
             **{name: str(value) for name, value in environment.items()},
         }
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
+            *under,
             sys.executable,
             str(ROOT / "run_broker.py"),
             *arguments,
@@ -47,14 +65,6 @@ class BoxProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        assert process.stdout is not None
-        said = ""
-        async with asyncio.timeout(START_SECONDS):
-            while "mqtt://" not in said:
-                line = await process.stdout.readline()
-                assert line, f"the box ended with {await process.wait()}: {said}"
-                said += line.decode()
-        return cls(process, said)
 
     async def _read_on(self) -> None:
         assert self.process.stdout is not None

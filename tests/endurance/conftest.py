@@ -1,0 +1,19 @@
+"""What the tests of endurance share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from endurance.torture import Stage
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A cinema with a hall and one showing; its box is put away at the end."""
+    stage = Stage.build(tmp_path / "cinema", 1)
+    yield stage
+    if stage.box is not None:
+        await stage.box.put_away()
