@@ -182,12 +182,7 @@ class Books:
 def _audited(db: sqlite3.Connection) -> set[str] | None:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchone():
         return None
-    columns = {row[1] for row in db.execute("PRAGMA table_info(audit)")}
-    if "booking_id" not in columns:
-        return None
-    return {
-        booking_id for (booking_id,) in db.execute("SELECT DISTINCT booking_id FROM audit WHERE booking_id NOT NULL")
-    }
+    return {row[0] for row in db.execute("SELECT DISTINCT subject FROM audit WHERE outcome = 'confirmed'")}
 
 
 # What is wrong
