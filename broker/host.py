@@ -229,7 +229,7 @@ class Host:
                 self.metrics,
                 self.limits,
                 places=Places(METRICS_CONNECTIONS, METRICS_CONNECTIONS),
-                is_own_host=self.web.is_own_host,
+                is_own_host=self.web.own_names.has,
             )
             stack.push_async_callback(door.close)
             await door.open(listen(listeners.metrics.bind, "listeners.metrics.bind"))

@@ -68,7 +68,7 @@ def _currency(value: str) -> str:
 
 
 def _origin(value: str) -> str:
-    if re.fullmatch(r"https?://[^/]+", value) is None:
+    if re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\]+)(:[0-9]{1,5})?", value) is None:
         raise ValueError("must be http:// or https:// and a host, without a path, such as https://box.example.org")
     return value
 

@@ -14,7 +14,16 @@ from broker.plugin import Refusal
 
 M = TypeVar("M", bound=BaseModel)
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""What every answer says that does not say otherwise: no browser keeps it, shows it in another site's frame, lets
+another site's page embed it, or takes it for something else than its content type."""
 
 
 async def read_body(request: web.Request, model: type[M]) -> M:

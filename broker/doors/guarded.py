@@ -12,6 +12,7 @@ from aiohttp import web
 
 from broker.addresses import network_of
 from broker.doors.bodies import answer
+from broker.doors.masking import FrameParser, MaskedFrames
 from broker.doors.sockets import leave_no_cycle, reset
 from broker.metrics import Reason
 from broker.places import Places
@@ -96,6 +97,10 @@ class GuardedHandler(web.RequestHandler):
         self._stop_watching()
         if self.transport is not None:
             self.transport.set_write_buffer_limits()
+
+    def set_parser(self, parser: FrameParser, data_received_cb: Callable[[], None] | None = None) -> None:
+        """The WebSocket begins; called by aiohttp with what reads its frames."""
+        super().set_parser(MaskedFrames(parser), data_received_cb)  # type: ignore[arg-type]  # as much as is used of it
 
     def pause_writing(self) -> None:
         super().pause_writing()

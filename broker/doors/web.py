@@ -12,13 +12,14 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from aiohttp import WSMsgType, web
+from aiohttp import HttpVersion11, WSMsgType, web
 
 from broker.addresses import network_of
 from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.guarded import SERVER, GuardedHandler
+from broker.doors.origin import OwnNames
 from broker.doors.sockets import CLOSE_SECONDS, accept
 from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
@@ -40,6 +41,16 @@ REASONS_OF_CODES: Mapping[str, Reason] = {
     "storage_unavailable": "storage_unavailable",
 }
 """How a handler's refusals are counted that are the door's business. Limits count their own where they are met."""
+
+WEBSOCKET_VERSION = "13"
+
+PREFLIGHT = {
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE",
+    "Access-Control-Max-Age": "600",
+}
+"""What a browser is told that asks first whether a page of ``public_urls`` may call the box (CORS). There are no
+cookies, so none are allowed."""
 
 Identify = Callable[[str | None, str, str], Awaitable[Identity | None]]
 
@@ -103,15 +114,14 @@ class WebDoor:
         self._places = places
         self._identify = identify
         self._refused = refused
-        self._public_hosts = {url.partition("://")[2].lower() for url in settings.public_urls}
-        self._public_origins = {url.lower() for url in settings.public_urls}
+        self.own_names = OwnNames(settings.public_urls)
         self._servers: list[asyncio.Server] = []
         self.addresses: list[tuple[str, int]] = []
         app = web.Application(
             middlewares=[self._answer_errors, self._check_origin, self._await_body, self._establish_caller],
             client_max_size=limits.max_packet_bytes,
         )
-        app.on_response_prepare.append(_name_server)
+        app.on_response_prepare.append(self._add_headers)
         own = [web.get("/mqtt", self._websocket, allow_head=False)]
         wanted = list(routes)
         if not any((route.method, route.path) == ("GET", "/") for route in wanted):
@@ -179,30 +189,29 @@ class WebDoor:
             connection.arrived()
         if not connection.has_place:
             raise _full()
-        host = request.headers.get("Host", "").lower()
-        if not self.is_own_host(host):
+        if request.version.major != 1:
+            raise Refusal("http_version_not_supported", "HTTP/1.1 is spoken here", status=505)
+        host = _host(request)
+        if host is None or not self.own_names.has(host):
             self._refused("host")
             raise Refusal("misdirected_request", "the box is not known by this name", status=421)
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.lower() not in self._public_origins:
-            scheme = self._scheme(request)
-            if _normal_origin(origin.lower()) != _normal_origin(f"{scheme}://{host}"):
-                self._refused("origin")
-                raise Refusal("forbidden", "this origin may not use the box", status=403)
+        origins = request.headers.getall("Origin", ())
+        if not all(self.own_names.may_call(origin, self._scheme(request), host) for origin in origins):
+            self._refused("origin")
+            raise Refusal("forbidden", "this origin may not use the box", status=403)
+        if request.method == "OPTIONS" and origins and self.own_names.is_public(origins[0]):
+            return web.Response(status=204, headers=PREFLIGHT)
         return await handler(request)
 
-    def is_own_host(self, host: str) -> bool:
-        """Whether a ``Host`` header, in lower case, is a name of the box's: nobody else can point one at it."""
-        if host in self._public_hosts:
-            return True
-        name = host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.rpartition(":")[0] or host
-        if name == "localhost" or name.endswith(".local"):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name in {public.rpartition(":")[0] or public for public in self._public_hosts}
-        return True
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SERVER
+        if response.status == 101:
+            return
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        origin = request.headers.get("Origin")
+        if origin is not None and self.own_names.is_public(origin):
+            response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
 
     def _scheme(self, request: web.Request) -> str:
         if self._is_trusted(request.remote) and (proto := request.headers.get("X-Forwarded-Proto")):
@@ -283,6 +292,11 @@ class WebDoor:
             if request.path == "/":
                 return web.Response(text=GREETING, headers=HEADERS)
             return answer({"code": "upgrade_required", "message": "MQTT over WebSocket is spoken here"}, 426)
+        if request.version < HttpVersion11:  # RFC 6455 §4.2.1
+            raise Refusal("bad_request", "a WebSocket begins with HTTP/1.1")
+        if request.headers.get("Sec-WebSocket-Version") != WEBSOCKET_VERSION:
+            body = {"code": "upgrade_required", "message": f"WebSocket version {WEBSOCKET_VERSION} is spoken here"}
+            return answer(body, 426, {"Sec-WebSocket-Version": WEBSOCKET_VERSION})
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if "mqtt" not in [protocol.strip() for protocol in offered.split(",")]:
             raise Refusal("bad_request", "MQTT-6.0.0-3: offer the WebSocket subprotocol mqtt")
@@ -322,8 +336,15 @@ def _full() -> Refusal:
     return Refusal("unavailable", "too many connections; come back in a moment", status=503)
 
 
-async def _name_server(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = SERVER
+def _host(request: web.Request) -> str | None:
+    """By which name the box is called; None where a request says two."""
+    host = request.headers.get("Host", "")
+    target = request.raw_path
+    if not target.startswith("/") and "://" in target:
+        # The absolute form, as to a proxy, where the target's host counts (RFC 9112 §3.2.2).
+        named = target.partition("://")[2].partition("/")[0].partition("?")[0]
+        return host if named.lower() == host.lower() else None
+    return host
 
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
@@ -342,9 +363,3 @@ def _basic(credentials: str) -> tuple[str, str]:
     if not separator:
         raise Refusal("unauthorized", "the Authorization header is not HTTP Basic", status=401)
     return username, password
-
-
-def _normal_origin(origin: str) -> str:
-    scheme, _, host = origin.partition("://")
-    port = {"http": ":80", "https": ":443"}.get(scheme, "")
-    return f"{scheme}://{host.removesuffix(port) if port else host}"
