@@ -238,12 +238,13 @@ async def test_a_trusted_proxy_says_where_the_client_is(
     assert body["address"] == address
 
 
-async def test_a_trusted_proxy_says_by_which_scheme_the_page_came(box: StartBox, call: Call) -> None:
+async def test_a_trusted_proxy_says_by_which_scheme_the_page_came(box: StartBox, call: Call, tmp_path: Path) -> None:
     host = await box(listeners={"web": {"trusted_proxies": ["127.0.0.0/8"]}})
     headers = {"Host": "kino.local", "Origin": "https://kino.local"}
     assert (await call(host, "GET", "/healthz", headers=headers))[0] == 403
     assert (await call(host, "GET", "/healthz", headers={**headers, "X-Forwarded-Proto": "https"}))[0] == 200
-    stranger = await box(listeners={"web": {"trusted_proxies": ["192.0.2.0/24"]}})
+    of_its_own = {"path": str(tmp_path / "other.db")}
+    stranger = await box(listeners={"web": {"trusted_proxies": ["192.0.2.0/24"]}}, database=of_its_own)
     assert (await call(stranger, "GET", "/healthz", headers={**headers, "X-Forwarded-Proto": "https"}))[0] == 403
 
 
