@@ -54,6 +54,9 @@ class Clients:
         """The connected users of a role. A role's change ends the connections, so one stands for all."""
         return [user for user, of_user in self._by_user.items() if next(iter(of_user)).identity.role == role]
 
+    def is_connected(self, user_id: str) -> bool:
+        return user_id in self._by_user
+
     async def end_user(self, user_id: str) -> None:
         """End a user's connections; returns when nothing of them is left."""
         for revoked in self._revoked_meanwhile.values():  # whoever is being identified may be the user

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from broker import packets
 from broker.addresses import network_of
 from broker.packets import Framer, MalformedPacketError, PacketTooLargeError, PacketType, Publish
 from broker.plugin import Action, Command, Identity, Present, Reason
+from broker.rates import Rate
 from broker.subscriptions import is_bounded
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ class Switchboard(Protocol):
     outbox: Outbox
     packets_received: list[int]
     """How many packets came from clients, by their type (MQTT 3.1.1 §2.2.1)."""
+    messages: Rate
 
     def refused(self, reason: Reason) -> None: ...
 
@@ -163,8 +166,14 @@ class _Acknowledgement:
         self.connection.release_acknowledgements()
 
 
+_numbers = itertools.count(1)
+
+
 class Connection:
-    """One client, from its CONNECT to its end. ``user`` keys its subscriptions: its user id, None for a guest."""
+    """One client, from its CONNECT to its end. ``user`` keys its subscriptions: its user id, None for a guest.
+
+    ``rate_key`` is by what its packets are counted: its user on all doors, a guest by the connection.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -195,6 +204,7 @@ class Connection:
         "presented",
         "progress",
         "pumping",
+        "rate_key",
         "read_bytes",
         "session",
         "spared_bytes",
@@ -218,6 +228,7 @@ class Connection:
         self.identity = Identity(None, None, "guest")
         self.user: str | None = None
         self.client_id = ""
+        self.rate_key = f"guest {next(_numbers)}"
         self.session: object = None
         self._keep_alive = 0.0
         self._last_heard = 0.0
@@ -334,9 +345,11 @@ class Connection:
             for number, (first, body) in enumerate(self._unread, 1):
                 if number % PACKETS_PER_TURN == 0:
                     await asyncio.sleep(0)
+                kind = first >> 4
+                if not self._is_awaited(kind, body) and self.switchboard.messages.take(self.rate_key):
+                    await self._slow_down()
                 if self.ended is not None:
                     return self.ended
-                kind = first >> 4
                 received[kind] += 1
                 if kind == PacketType.PUBLISH:
                     await self._take_publish(packets.parse_publish(first, body), handover)
@@ -437,6 +450,20 @@ class Connection:
     async def _room(self) -> None:
         while len(self._acknowledgements) >= MAX_WAITING_COMMANDS and self.ended is None:
             await self._wait()
+
+    def _is_awaited(self, kind: int, body: bytes) -> bool:
+        """Whether a packet answers one of the box's, and so is no message of the client's own to be counted."""
+        if kind == PacketType.PUBACK:
+            return int.from_bytes(body) in self._inflight
+        return kind == PacketType.PUBREL and int.from_bytes(body) in self._qos2
+
+    async def _slow_down(self) -> None:
+        """Read on only when the user may send another message. That is not silence, for nobody reads meanwhile."""
+        self.switchboard.refused("messages_per_second")
+        while self.ended is None and (seconds := self.switchboard.messages.take(self.rate_key)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wait()
 
     async def _acknowledge_before_goodbye(self) -> None:
         if self._acknowledgements:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from broker.connection import Connection
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import Connect
-from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Reason
+from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Reason, Refusal
 from broker.topics import matches
 
 MAX_CLIENT_ID_BYTES = 128
@@ -60,7 +60,10 @@ class Gate:
         except UnicodeDecodeError:
             raise Refused(ConnackCode.CREDENTIALS, "credentials", "the password is not UTF-8") from None
         wire = connection.wire
-        session = await self.identify(connect.username, password, wire.address, wire.port)
+        try:
+            session = await self.identify(connect.username, password, wire.address, wire.port)
+        except Refusal as refusal:  # it was not decided: the client is to come back
+            raise Refused(None, None, refusal.message) from None
         if session is None:
             if connect.username is None:
                 raise Refused(ConnackCode.NOT_AUTHORIZED, "guests", "guests are not allowed")
@@ -75,6 +78,7 @@ class Gate:
         connection.session = session
         connection.identity = identity
         connection.user = identity.user_id
+        connection.rate_key = identity.user_id or connection.rate_key
         connection.client_id = session.client_id
         connection.keep_alive(connect.keep_alive)
 

@@ -45,6 +45,7 @@ from broker.plugin import (
     StorageUnavailableError,
     migrations_of,
 )
+from broker.rates import Rate
 from broker.topics import matches
 from config import Settings
 from config.settings import DoorSettings
@@ -107,6 +108,7 @@ class Host:
             lambda: self.database.write(probe, quick=True), patience_seconds=settings.limits.connect_seconds
         )
         self.places: Places
+        self.messages: Rate
         self.outbox: Outbox
         self.broker: HardenedBroker
         self.fanout: Fanout
@@ -165,8 +167,15 @@ class Host:
         stack.push_async_callback(self.health.close)
 
         loop = asyncio.get_running_loop()
+        limits = self.limits
         self.metrics.add(self.census)
-        self.places = Places(open_files_for(self.limits.max_connections), self.limits.max_connections_per_address)
+        self.messages = Rate(limits.messages_per_second, 1, burst=limits.messages_burst)
+        self.places = Places(
+            open_files_for(limits.max_connections),
+            limits.max_connections_per_address,
+            rate=Rate(limits.connections_per_second, 1, burst=limits.connections_burst),
+            refused=self.refused,
+        )
         self.outbox = Outbox(loop)
         self.broker = HardenedBroker(self.settings.plugins, self.limits, refused=self.refused)
         if not self.broker.auth_plugins or not self.broker.topic_plugins:
@@ -207,6 +216,7 @@ class Host:
             self.limits,
             serve=self.serve,
             places=self.places,
+            messages=self.messages,
             identify=self.identify,
             refused=self.refused,
             routes=[
@@ -384,6 +394,9 @@ class Host:
 
     def refused(self, reason: Reason) -> None:
         self.metrics.refused(reason)
+
+    def is_connected(self, user_id: str) -> bool:
+        return self.clients.is_connected(user_id)
 
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
         await self.clients.end_user(user_id)

@@ -1,10 +1,14 @@
-"""How many connections there may be: in all, and from one address."""
+"""How many connections there may be: in all, from one address, and how fast from one."""
 
 from __future__ import annotations
 
 import logging
 import resource
 from collections import Counter
+from collections.abc import Callable
+
+from broker.metrics import Reason
+from broker.rates import Rate
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +32,20 @@ def open_files_for(connections: int) -> int:
 
 
 class Places:
-    """How many connections there may be, in all and from one address, on all doors together.
+    """How many connections there may be, in all and from one address, and how fast, on all doors together.
 
     A connection is counted from the moment it is accepted; one from a trusted proxy, which stands for many, in all
-    alone.
+    alone. ``rate`` is that of new connections of one address; ``refused`` is told the name of the limit that a
+    connection met.
     """
 
-    def __init__(self, max_connections: int, max_per_address: int) -> None:
+    def __init__(
+        self, max_connections: int, max_per_address: int, *, rate: Rate, refused: Callable[[Reason], None]
+    ) -> None:
         self._max_connections = max_connections
         self._max_per_address = max_per_address
+        self._rate = rate
+        self._refused = refused
         self._taken = 0
         self._by_network: Counter[str] = Counter()
         self.refused_now = 0
@@ -47,7 +56,10 @@ class Places:
 
     def take(self, network: str | None) -> bool:
         """Take a place, if there is one; :meth:`free` gives it back. ``network`` is as :func:`network_of` says."""
-        if self._taken >= self._max_connections or not self.take_share(network):
+        if self._taken >= self._max_connections:
+            self._refused("max_connections")
+            return False
+        if not self.take_share(network):
             return False
         self._taken += 1
         return True
@@ -60,7 +72,11 @@ class Places:
         """Take one of an address's places for a connection that is counted in all already: through a proxy."""
         if network is None:
             return True
-        if self._by_network[network] >= self._max_per_address:
+        if self._by_network.get(network, 0) >= self._max_per_address:
+            self._refused("max_connections_per_address")
+            return False
+        if self._rate.take(network):
+            self._refused("connections_per_second")
             return False
         self._by_network[network] += 1
         return True

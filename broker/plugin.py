@@ -149,15 +149,25 @@ class Present(Protocol):
 class Refusal(Exception):  # noqa: N818  # the field's word; it is an answer, not a failure of the program
     """A request that was refused and changed nothing: ``code`` for programs, ``message`` for people.
 
-    ``status`` is the HTTP status where the call came by HTTP; ``details`` are further, validated fields of the answer.
+    ``status`` is the HTTP status where the call came by HTTP; ``details`` are further, validated fields of the answer;
+    ``retry_after`` is when it may be tried again, in seconds, 0.0 where time changes nothing.
     """
 
-    def __init__(self, code: str, message: str, *, status: int = 400, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        details: Mapping[str, Any] | None = None,
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
         self.details = dict(details or {})
+        self.retry_after = retry_after
 
 
 class Box(Protocol):
@@ -186,10 +196,16 @@ class Box(Protocol):
         """Whether the topic plugins allow it, as they do for MQTT."""
 
     async def identify(self, username: str | None, password: str, address: str) -> Identity | None:
-        """Ask the auth plugins, as for a CONNECT. Without a username the password is a bearer token."""
+        """Ask the auth plugins, as for a CONNECT. Without a username the password is a bearer token.
+
+        An auth plugin may refuse to decide by raising :class:`Refusal`, as for somebody who tried too often.
+        """
 
     def refused(self, reason: Reason) -> None:
         """Count a refusal for ``/metrics``, by one of the words of :data:`broker.metrics.Reason`."""
+
+    def is_connected(self, user_id: str) -> bool:
+        """Whether a client of the user is connected by MQTT."""
 
     async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
         """End a user's connections; if ``deactivated``, also tell every plugin (:meth:`BoxPlugin.user_deactivated`)."""

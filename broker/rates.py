@@ -12,6 +12,10 @@ KEYS_AT_MOST = 65_536
 """Keys that one rate remembers; of more the one that was used longest ago counts from the beginning again."""
 
 
+NO_KEY = "-"
+"""The empty key, which the library does not take."""
+
+
 class Rate:
     """At most ``number`` in ``seconds`` on average, and ``burst`` at once (GCRA). Monotonic time, bounded memory.
 
@@ -27,9 +31,9 @@ class Rate:
     def take(self, key: str) -> float:
         """Count one, if there is room for it. Returns 0.0 then, else the seconds until there is; which counts
         nothing."""
-        result = self._throttled.limit(key)
+        result = self._throttled.limit(key or NO_KEY)
         return max(result.state.retry_after, 0.001) if result.limited else 0.0
 
     def has_room(self, key: str) -> bool:
         """Whether there is room for one; counts nothing."""
-        return self._throttled.peek(key).remaining >= 1
+        return self._throttled.peek(key or NO_KEY).remaining >= 1

@@ -20,6 +20,9 @@ SAMPLE_PLUGINS: dict[str, dict[str, Any]] = {
     "sample_plugins.Counter": {},
 }
 
+ONE_ADDRESS = {"connections_burst": 1_000_000, "messages_burst": 1_000_000}
+"""How fast clients may come and speak: those of a test all come from one address."""
+
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound=BasePlugin[Any])
 
@@ -32,7 +35,8 @@ async def start_box(tmp_path: Path, *, plugins: dict[str, dict[str, Any]] | None
     the box.
     """
     listeners = {"web": {"bind": "127.0.0.1:0"}, "tcp": {"bind": "127.0.0.1:0"}}
-    sections = _merged({"listeners": listeners, "database": {"path": str(tmp_path / "box.db")}}, overrides)
+    always = {"listeners": listeners, "limits": ONE_ADDRESS, "database": {"path": str(tmp_path / "box.db")}}
+    sections = _merged(always, overrides)
     settings = load_settings(**_without_floats(sections))
     settings = _with_floats(settings, sections)
     if plugins is not None:

@@ -12,6 +12,7 @@ from raw_mqtt import Packet, cut
 from broker.connection import Connection, Outbox
 from broker.fanout import Fanout
 from broker.plugin import Action, Command, Identity
+from broker.rates import Rate
 from config import load_settings
 
 
@@ -132,6 +133,7 @@ class Bench:
         self.limits = load_settings().limits.model_copy(update=limits)
         self.commands: dict[str, Callable[[Command], None]] = {}
         self.packets_received = [0] * 16
+        self.messages = Rate(10**6, 1)
         loop = cast(Any, self.loop)
         self.outbox = Outbox(loop)
         self.fanout = Fanout(
@@ -157,6 +159,8 @@ class Bench:
             self.fanout.present(connection, topic_filter)
 
     # What a connection asks of the box
+
+    def refused(self, reason: str) -> None: ...
 
     def allows(self, connection: Connection, action: Action, topic: str) -> bool:
         return True

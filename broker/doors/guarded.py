@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 REFUSALS_AT_ONCE = 64
 """Connections beyond the limits that are kept long enough to be told so; the next ones are dropped."""
+
+
+_numbers = itertools.count(1)
 
 
 class GuardedHandler(web.RequestHandler):
@@ -59,6 +63,8 @@ class GuardedHandler(web.RequestHandler):
         self._watch: asyncio.TimerHandle | None = None
         self._is_mqtt = False
         self.has_place = False
+        self.rate_key = f"http {next(_numbers)}"
+        """By what the requests of nobody in particular are counted that come by this connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

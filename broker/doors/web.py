@@ -7,6 +7,7 @@ import base64
 import contextlib
 import ipaddress
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from broker.doors.sockets import CLOSE_SECONDS, accept
 from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Reason, Refusal, RouteHandler
+from broker.rates import Rate
 
 if TYPE_CHECKING:
     from config.settings import LimitsSettings, WebSettings
@@ -94,7 +96,7 @@ class WebSocketWire(TransportWire):
 
 
 class WebDoor:
-    """``serve`` runs one MQTT connection to its end; ``places`` counts the connections;
+    """``serve`` runs one MQTT connection to its end; ``places`` counts the connections, ``messages`` what users send;
     ``identify`` asks who signs in; ``refused`` counts what is refused."""
 
     def __init__(
@@ -104,6 +106,7 @@ class WebDoor:
         *,
         serve: Callable[[Wire], Awaitable[None]],
         places: Places,
+        messages: Rate,
         identify: Identify,
         refused: Callable[[Reason], None],
         routes: Iterable[web.RouteDef],
@@ -112,6 +115,7 @@ class WebDoor:
         self._limits = limits
         self._serve = serve
         self._places = places
+        self._messages = messages
         self._identify = identify
         self._refused = refused
         self.own_names = OwnNames(settings.public_urls)
@@ -162,7 +166,8 @@ class WebDoor:
             return await handler(request)
         except Refusal as refusal:
             body = {"code": refusal.code, "message": refusal.message, **refusal.details}
-            return answer(body, refusal.status)
+            again = {"Retry-After": str(math.ceil(refusal.retry_after))} if refusal.retry_after else None
+            return answer(body, refusal.status, again)
         except StorageUnavailableError:
             self._refused("storage_unavailable")
             return answer(
@@ -264,6 +269,8 @@ class WebDoor:
     async def _establish_caller(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:
         address = self._address(request)
         identity, token = Identity(None, None, "guest"), None
+        # A trusted proxy's connection carries many people's requests.
+        nobody = f"address {network_of(address)}" if self._is_trusted(request.remote) else _connection(request).rate_key
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() in ("basic", "bearer"):
             username: str | None = None
@@ -271,11 +278,16 @@ class WebDoor:
                 username, password = _basic(credentials)
             else:
                 password = token = credentials.strip()
+            if not self._messages.has_room(nobody):
+                raise self._too_fast(retry_after=1.0)
             known = await self._identify(username, password, network_of(address))
             if known is None or known.is_guest:
+                self._messages.take(nobody)
                 self._refused("credentials")
                 raise Refusal("unauthorized", "wrong username, password or token", status=401)
             identity = known
+        if wait := self._messages.take(identity.user_id or nobody):
+            raise self._too_fast(retry_after=wait)
         request[CALLER] = Caller(identity, network_of(address), token)
         try:
             return await handler(request)
@@ -283,6 +295,10 @@ class WebDoor:
             if (reason := REASONS_OF_CODES.get(refusal.code)) is not None:
                 self._refused(reason)
             raise
+
+    def _too_fast(self, *, retry_after: float) -> Refusal:
+        self._refused("messages_per_second")
+        return Refusal("rate_limited", "too many requests; wait a moment", status=429, retry_after=retry_after)
 
     # MQTT
 
@@ -333,7 +349,7 @@ def _connection(request: web.Request) -> GuardedHandler:
 
 
 def _full() -> Refusal:
-    return Refusal("unavailable", "too many connections; come back in a moment", status=503)
+    return Refusal("unavailable", "too many connections; come back in a moment", status=503, retry_after=1.0)
 
 
 def _host(request: web.Request) -> str | None:

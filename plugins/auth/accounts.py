@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,27 @@ from typing import Any
 import sqlite_utils
 
 from broker.plugin import Box, Identity, Refusal
+from broker.rates import Rate
 from plugins.auth import users
-from plugins.auth.passwords import Passwords
+from plugins.auth.passwords import Passwords, TurnRefusedError
 from plugins.auth.users import Standing, User
 from plugins.auth.wire import PASSWORD_BYTES
 
 GUEST = Identity(None, None, "guest")
+
+MINUTE, HOUR = 60, 3600
+
+SEEN_AT_MOST = 10_000
+"""Users whose standing is remembered beyond those who are connected."""
+
+NOTED_AT_MOST = 10_000
+"""Pairs of user and address that are remembered as noted today."""
+
+NO_USERNAME = ""
+"""What is counted for all that can be nobody's username, however long it is."""
+
+EVERYBODY = "everybody"
+"""The key of what is counted over all addresses."""
 
 _USERNAME = re.compile(r"[a-z0-9._-]{3,32}")
 _USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -30,6 +46,20 @@ class Session:
     token: str
     expires_at: float
     user: User
+
+
+class Quota:
+    """How many may join in an hour: from one address, and in all."""
+
+    def __init__(self, per_address: int, total: int) -> None:
+        self._of_address = Rate(per_address, HOUR)
+        self._of_all = Rate(total, HOUR)
+
+    def take(self, address: str) -> float:
+        """Count one more. Returns 0.0 if there was room, else the seconds until there may be."""
+        if not self._of_all.has_room(EVERYBODY):
+            return self._of_all.take(EVERYBODY)
+        return self._of_address.take(address) or self._of_all.take(EVERYBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +93,26 @@ class Accounts:
         self._box = box
         self._passwords = passwords
         self._new_token = new_token
-        self._signed_in: dict[str, Standing] = {}
-        """What everybody who signed in since the start rested on when last seen."""
+        limits = box.settings.limits
+        self._failures_of_address = Rate(limits.login_failures_per_minute, MINUTE)
+        self._failures_of_username = Rate(limits.login_failures_per_username, MINUTE)
+        self._registrations = Quota(limits.registrations_per_hour, limits.registrations_total)
+        self._visitors = Quota(limits.visitors_per_hour, limits.visitors_total)
+        self._signed_in: OrderedDict[str, Standing] = OrderedDict()
+        """What those who signed in lately, and all who are connected, rested on when last seen."""
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """When a user's address was last noted as one that they sign in from."""
         self._changes = 0
         """Counts changes of anybody's standing, to notice one that came while something else was awaited."""
 
     # Signing in
 
-    async def authenticate(self, username: str | None, password: str | None) -> Identity | None:
+    async def authenticate(self, username: str | None, password: str | None, address: str) -> Identity | None:
         """Who these credentials make one; None if they are wrong, or their user disabled.
+
+        Refuses with 429 ``rate_limited``, without looking whether they are right, what comes after too many wrong
+        passwords from ``address`` or for this username, or while too many wait for their check. Not so a valid token,
+        nor an address that the user signed in from within 30 days.
 
         - Neither: a guest, if guests are allowed.
         - A username and the account's password, or any valid token of the account.
@@ -85,32 +126,98 @@ class Accounts:
             return None
         while True:
             changes = self._changes
-            user = await self._user_of(username, password)
+            user = await self._user_of(username, password, address)
             if user is None:
                 return None
             if changes != self._changes:
                 continue  # perhaps this user's: whose connections have ended, and this one would not have
-            if self._signed_in.setdefault(user.user_id, user.standing) == user.standing:
+            if self._see(user) == user.standing:
+                self._note_address(user, address)
                 return Identity(user.user_id, user.username, user.role)
             # Another process has changed the user, and this sign-in comes before the news of it.
             await self._end(user.user_id, user.standing, deactivated=False)
 
-    async def _user_of(self, username: str | None, password: str) -> User | None:
+    def _see(self, user: User) -> Standing:
+        """What the user was last seen to rest on: this, if they were not seen lately."""
+        standing = self._signed_in.setdefault(user.user_id, user.standing)
+        self._signed_in.move_to_end(user.user_id)
+        for _ in range(min(2, len(self._signed_in) - SEEN_AT_MOST)):
+            longest_ago = next(iter(self._signed_in))
+            if self._box.is_connected(longest_ago):
+                self._signed_in.move_to_end(longest_ago)
+            else:
+                del self._signed_in[longest_ago]
+        return standing
+
+    def _note_address(self, user: User, address: str) -> None:
+        """Remember, once a day, that an account signs in from here; a visitor has no password that could be tried."""
+        now, key = self._box.now(), (user.user_id, address)
+        if user.password_hash is None or abs(now - self._noted.get(key, 0.0)) < users.NOTED_AGAIN_SECONDS:
+            return
+        self._noted[key] = now
+        self._noted.move_to_end(key)
+        if len(self._noted) > NOTED_AT_MOST:
+            self._noted.popitem(last=False)
+
+        def told(_: None, error: BaseException | None) -> None:
+            if error is not None:
+                self._noted.pop(key, None)  # the next sign-in tries again
+
+        self._box.database.submit(lambda db: users.add_known_address(db, *key, now), told, quick=True)
+
+    async def _user_of(self, username: str | None, password: str, address: str) -> User | None:
         if username is None or _USER_ID.fullmatch(username):
             owner = await self._box.database.read(lambda db: users.by_token(db, password, self._box.now()))
             return owner if owner is not None and username in (None, owner.user_id) else None
-        named = None
-        if _USERNAME.fullmatch(username):
-            owner, named = await self._box.database.read(
-                lambda db: (users.by_token(db, password, self._box.now()), users.by_username(db, username))
-            )
-            if owner is not None and owner.username == username:
-                return owner
-        if named is None or not named.is_active or named.password_hash is None:
-            await self._passwords.refuse(password)
+        if not _USERNAME.fullmatch(username):
+            await self._check(None, NO_USERNAME, password, address)
             return None
-        right = await self._passwords.verify(named.user_id, named.password_hash, password)
-        return named if right else None
+        now = self._box.now()
+
+        def look(db: sqlite_utils.Database) -> tuple[User | None, User | None, bool]:
+            owner, named = users.by_token(db, password, now), users.by_username(db, username)
+            return owner, named, named is not None and users.is_known_address(db, named.user_id, address, now)
+
+        owner, named, is_known = await self._box.database.read(look)
+        if owner is not None and owner.username == username:
+            return owner
+        return named if await self._check(named, username, password, address, is_known=is_known) else None
+
+    async def _check(
+        self, user: User | None, username: str, password: str, address: str, *, is_known: bool = False
+    ) -> bool:
+        """Whether it is the password of the user, who may be nobody; either way it costs the same.
+
+        Refuses with 429 ``rate_limited``.
+        """
+        of_address, of_username = self._failures_of_address, self._failures_of_username
+        if not is_known and not (of_address.has_room(address) and of_username.has_room(username)):
+            self._box.refused("login_failures")
+            raise _too_many("too many wrong passwords; try again in a minute", MINUTE / 10)
+        with self._waiting_their_turn():
+            if user is not None and user.is_active and user.password_hash is not None:
+                right = await self._passwords.verify(
+                    user.user_id, user.password_hash, password, address=address, is_known=is_known
+                )
+            else:
+                right = False
+                await self._passwords.refuse(username, password, address=address)
+        if not right:
+            of_address.take(address)
+            of_username.take(username)
+        return right
+
+    async def _hash(self, password: str, address: str) -> str:
+        with self._waiting_their_turn():
+            return await self._passwords.hash(password, address=address)
+
+    @contextlib.contextmanager
+    def _waiting_their_turn(self) -> Iterator[None]:
+        try:
+            yield
+        except TurnRefusedError:
+            self._box.refused("password_queue")
+            raise _too_many("too many passwords are being checked; try again in a moment", 1.0) from None
 
     def authority(self, identity: Identity) -> Authority | None:
         """On what somebody acts who was let in just now; to be asked before anything is awaited. None for a guest.
@@ -153,8 +260,11 @@ class Accounts:
     async def everybody(self) -> list[User]:
         return await self._box.database.read(users.everybody)
 
-    async def add_visitor(self, *, name: str, email: str) -> Session:
-        """Add a visitor and issue their first token."""
+    async def add_visitor(self, *, name: str, email: str, address: str) -> Session:
+        """Add a visitor and issue their first token. Refuses too many with 429 ``rate_limited``."""
+        if seconds := self._visitors.take(address):
+            self._box.refused("visitors")
+            raise _too_many("too many visitors have come from here; try again later", seconds)
 
         def job(db: sqlite_utils.Database) -> Session:
             return self._add_token(db, users.add_visitor(db, name=name, email=email, now=self._box.now()))
@@ -170,9 +280,15 @@ class Accounts:
         role: str,
         email: str | None,
         name: str | None,
+        address: str,
     ) -> User:
-        """Add a customer, kiosk or manager. Refuses a taken username with 409 ``conflict``."""
-        password_hash = await self._passwords.hash(password)
+        """Add a customer, kiosk or manager. Refuses a taken username with 409 ``conflict``, and with 429
+        ``rate_limited`` too many who register themselves."""
+        is_by_manager = by is not None and by.standing.role == "manager"
+        if not is_by_manager and (seconds := self._registrations.take(address)):
+            self._box.refused("registrations")
+            raise _too_many("too many accounts were made from here; try again later", seconds)
+        password_hash = await self._hash(password, address)
 
         def job(db: sqlite_utils.Database) -> User:
             if by is not None:
@@ -191,14 +307,13 @@ class Accounts:
         return await self._box.database.write(job)
 
     async def change_own(
-        self, by: Authority, changes: Mapping[str, Any], *, password: str | None, old_password: str | None
+        self, by: Authority, changes: Mapping[str, Any], *, password: str | None, old_password: str | None, address: str
     ) -> User:
         """Change one's own ``name`` and ``email``, and the password if given, which takes the old one.
 
         Refuses with 403 ``forbidden`` a wrong old password and a visitor's password, and with 400
         ``invalid_request`` that a visitor clears name or e-mail address.
         """
-        old_hash = by.standing.password_hash
         if by.standing.role == "visitor":
             if password is not None:
                 raise Refusal("forbidden", "a visitor has no password", status=403)
@@ -206,11 +321,14 @@ class Accounts:
                 raise Refusal("invalid_request", "a visitor keeps a name and an e-mail address")
         if password is None:
             return await self._change(by, by.user_id, changes)
-        if old_password is None or not _is_possible(old_password) or old_hash is None:
+        user = await self.find(by.user_id)
+        if user.standing != by.standing:
+            raise _changed_since()
+        if old_password is None or not _is_possible(old_password):
             raise _wrong_old_password()
-        if not await self._passwords.verify(by.user_id, old_hash, old_password):
+        if not await self._check(user, user.username or "", old_password, address):
             raise _wrong_old_password()
-        new_hash = await self._passwords.hash(password)
+        new_hash = await self._hash(password, address)
         return await self._change(by, by.user_id, {**changes, "password_hash": new_hash})
 
     async def change_user(
@@ -222,6 +340,7 @@ class Accounts:
         password: str | None = None,
         is_active: bool | None = None,
         cancel_bookings: bool = False,
+        address: str,
     ) -> User:
         """Change what is given of somebody, as a manager may.
 
@@ -233,7 +352,7 @@ class Accounts:
         if role is not None:
             changes["role"] = role
         if password is not None:
-            changes["password_hash"] = await self._passwords.hash(password)
+            changes["password_hash"] = await self._hash(password, address)
         if is_active is not None:
             changes["is_active"] = is_active
         return await self._change(by, user_id, changes, cancel_bookings=cancel_bookings)
@@ -290,6 +409,10 @@ def _is_possible(password: str) -> bool:
 
 def _unknown_user() -> Refusal:
     return Refusal("unknown_user", "there is no such user", status=404)
+
+
+def _too_many(message: str, retry_after: float) -> Refusal:
+    return Refusal("rate_limited", message, status=429, retry_after=retry_after)
 
 
 def _changed_since() -> Refusal:

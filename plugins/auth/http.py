@@ -50,7 +50,11 @@ class AccountRoutes:
         if not request.body_exists:
             raise _unauthorized()
         body = await read_body(request, VisitorBody)
-        return answer(_session_answer(await self._accounts.add_visitor(name=body.name, email=body.email)))
+        return answer(
+            _session_answer(
+                await self._accounts.add_visitor(name=body.name, email=body.email, address=_address(request))
+            )
+        )
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """Void the token that the call was made with; with Basic there is none to void."""
@@ -70,7 +74,9 @@ class AccountRoutes:
             raise Refusal("forbidden", "old_password is missing", status=403)
         changes = body.model_dump(include={"name", "email"}, exclude_unset=True)
         return _user_answer(
-            await self._accounts.change_own(by, changes, password=body.password, old_password=body.old_password)
+            await self._accounts.change_own(
+                by, changes, password=body.password, old_password=body.old_password, address=_address(request)
+            )
         )
 
     async def register(self, request: web.Request) -> web.StreamResponse:
@@ -88,7 +94,13 @@ class AccountRoutes:
         if body.model_extra:
             raise Refusal("forbidden", "one of the fields is not for you to set", status=403)
         user = await self._accounts.add_account(
-            by, username=body.username, password=body.password, role=role, email=body.email, name=body.name
+            by,
+            username=body.username,
+            password=body.password,
+            role=role,
+            email=body.email,
+            name=body.name,
+            address=_address(request),
         )
         return _user_answer(user, status=201)
 
@@ -109,6 +121,7 @@ class AccountRoutes:
             password=body.password,
             is_active=body.is_active,
             cancel_bookings=body.cancel_bookings,
+            address=_address(request),
         )
         return answer(ListedUserAnswer.of(user))
 
@@ -126,6 +139,10 @@ def _session_answer(session: Session) -> SessionAnswer:
 
 def _user_answer(user: User, status: int = 200) -> web.Response:
     return answer(UserAnswer.of(user), status=status)
+
+
+def _address(request: web.Request) -> str:
+    return request[CALLER].address
 
 
 def _unauthorized() -> Refusal:

@@ -1,23 +1,26 @@
 """Passwords: argon2 hashes, never in the event loop, and a short memory of those that were right.
 
-The only place that knows passlib. One check takes some 140 ms and 64 MiB, so at most two run at a time; the
-others wait for their turn in order.
+The only place that knows passlib. One check takes some 140 ms and 64 MiB, so at most two run at a time; the others
+wait for their turn, as turns.py says.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
 from passlib.hash import argon2
+
+from plugins.auth.turns import Turns
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,45 +55,104 @@ def _nobodys_hash() -> str:
     return hash_password(secrets.token_urlsafe())
 
 
+class TurnRefusedError(Exception):
+    """So many passwords wait to be checked that this one cannot; come back in a moment."""
+
+
 class Passwords:
     """Hashes and checks passwords for the event loop, and remembers for five minutes which were right.
 
     The memory holds no password and no hash: its keys are HMACs, under a key that only this process has, over
     user, stored hash and password. So a password is not remembered once the stored hash is another.
 
+    ``address`` is where the password comes from, whose turn it is (:class:`plugins.auth.turns.Turns`);
     ``monotonic`` is the clock of the memory, in seconds.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="passwords")
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._running = 0
+        self._turns: Turns[asyncio.Future[None]] = Turns()
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         """By HMAC: the user and when to forget, soonest first."""
+        self._checking: dict[bytes, asyncio.Task[bool]] = {}
 
-    async def hash(self, password: str) -> str:
-        async with self._turn:
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._turns)
+
+    async def hash(self, password: str, *, address: str) -> str:
+        """A new salted hash. Raises TurnRefusedError."""
+        async with self._turn(address, is_known=False):
             return await self._in_thread(hash_password, password)
 
-    async def verify(self, user_id: str, password_hash: str, password: str) -> bool:
-        """Whether ``password`` is the user's. Costs one check, or none if it was right a short time ago."""
+    async def verify(
+        self, user_id: str, password_hash: str, password: str, *, address: str, is_known: bool = False
+    ) -> bool:
+        """Whether ``password`` is the user's. Costs one check, or none if it was right a short time ago or is being
+        checked at this moment: many tabs come back at once with one account. Raises TurnRefusedError.
+
+        ``is_known``: the user signed in from the address lately.
+        """
         key = self._memory_key(user_id, password_hash, password)
         if self._remembers(key):
             return True
-        async with self._turn:
-            # Many tabs come back at once with one account: the first one's check is good for all that waited.
-            if self._remembers(key):
-                return True
-            right = await self._in_thread(verify_password, password, password_hash)
+        checking = self._checking.get(key)
+        if checking is None:
+
+            async def check() -> bool:
+                async with self._turn(address, is_known=is_known):
+                    return await self._in_thread(verify_password, password, password_hash)
+
+            checking = self._checking[key] = asyncio.ensure_future(check())
+            checking.add_done_callback(lambda task: self._checked(key, task))
+        right = await asyncio.shield(checking)
         if right:
             self._remember(key, user_id)
         return right
 
-    async def refuse(self, password: str) -> None:
-        """Cost what a check costs, so that a wrong name takes as long as a wrong password."""
-        async with self._turn:
-            await self._in_thread(lambda: verify_password(password, _nobodys_hash()))
+    def _checked(self, key: bytes, task: asyncio.Task[bool]) -> None:
+        del self._checking[key]
+        if not task.cancelled():
+            task.exception()  # who asked may be gone, and then nobody else looks at it
+
+    async def refuse(self, username: str, password: str, *, address: str) -> None:
+        """Cost what the check of a wrong password costs, in all respects, so that a wrong name cannot be told from it.
+        Raises TurnRefusedError."""
+        await self.verify(f"nobody {username}", _nobodys_hash(), password, address=address)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, address: str, *, is_known: bool) -> AsyncIterator[None]:
+        if self._running < AT_ONCE:
+            self._running += 1
+        else:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lost = self._turns.join(address, turn, is_known=is_known)
+            if lost is None:
+                raise TurnRefusedError
+            for other in lost:
+                other.set_exception(TurnRefusedError())
+            try:
+                await turn  # whoever leaves hands it over, still counted as running
+            except BaseException:
+                self._turns.leave(address, turn)
+                if turn.done() and not turn.cancelled() and turn.exception() is None:
+                    self._hand_over()
+                raise
+        try:
+            yield
+        finally:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        while (turn := self._turns.next()) is not None:
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._running -= 1
 
     async def prepare(self) -> None:
         """Make what :meth:`refuse` needs, so that its first call costs no more than the next."""

@@ -12,6 +12,7 @@ from amqtt.session import Session
 from prometheus_client.registry import Collector
 from sqlite_utils import Migrations
 
+from broker.addresses import network_of
 from broker.plugin import IDENTITY_ATTRIBUTE, Box, BoxPlugin
 from plugins.auth import commands
 from plugins.auth.accounts import Accounts
@@ -51,8 +52,10 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
         self._passwords.close()
 
     async def authenticate(self, *, session: Session) -> bool:
-        """Raises StorageUnavailableError if the database cannot be read: neither right nor wrong."""
-        identity = await self._accounts.authenticate(session.username, session.password)
+        """Raises StorageUnavailableError if the database cannot be read, and Refusal where too much was tried:
+        neither right nor wrong."""
+        address = network_of(session.remote_address or "")
+        identity = await self._accounts.authenticate(session.username, session.password, address)
         if identity is None:
             if session.password is not None:
                 self._sign_ins.wrong += 1

@@ -16,6 +16,14 @@ import sqlite_utils
 TOKENS_PER_USER = 1000
 """The oldest of a user's tokens beyond this number is void when another is issued."""
 
+KNOWN_SECONDS = 30 * 24 * 3600
+"""How long an address counts as one that the user signs in from."""
+
+NOTED_AGAIN_SECONDS = 24 * 3600
+
+KNOWN_ADDRESSES = 50
+"""The addresses of one user that are remembered, the latest."""
+
 MIGRATIONS = sqlite_utils.Migrations("auth")
 
 
@@ -45,6 +53,19 @@ def users_and_tokens(db: sqlite_utils.Database) -> None:
     """)
     db.conn.execute("CREATE INDEX tokens_by_user ON tokens (user_id, created_at)")
     db.conn.execute("CREATE INDEX tokens_by_end ON tokens (expires_at)")
+
+
+@MIGRATIONS()
+def known_addresses(db: sqlite_utils.Database) -> None:
+    # From where accounts signed in lately: what is tried there is not counted against them.
+    db.conn.execute("""
+        CREATE TABLE known_addresses (
+            user_id TEXT NOT NULL REFERENCES users (user_id) ON DELETE CASCADE,
+            address TEXT NOT NULL,
+            at REAL NOT NULL,
+            PRIMARY KEY (user_id, address)
+        ) STRICT, WITHOUT ROWID
+    """)
 
 
 class Standing(NamedTuple):
@@ -217,6 +238,31 @@ def add_token(db: sqlite_utils.Database, user_id: str, token: str, *, now: float
 
 def void_token(db: sqlite_utils.Database, token: str) -> None:
     db.conn.execute("DELETE FROM tokens WHERE token_hash = ?", [token_hash(token)])
+
+
+def is_known_address(db: sqlite_utils.Database, user_id: str, address: str, now: float) -> bool:
+    """Whether the user signed in from the address within :data:`KNOWN_SECONDS`."""
+    row = db.conn.execute(
+        "SELECT 1 FROM known_addresses WHERE user_id = ? AND address = ? AND at > ?",
+        [user_id, address, now - KNOWN_SECONDS],
+    ).fetchone()
+    return row is not None
+
+
+def add_known_address(db: sqlite_utils.Database, user_id: str, address: str, now: float) -> None:
+    """Remember that the user signed in from the address, and forget what is too old or too much.
+
+    Changes nothing where that was noted within a day.
+    """
+    noted = "SELECT 1 FROM known_addresses WHERE user_id = ? AND address = ? AND at > ?"
+    if by_id(db, user_id) is None or db.conn.execute(noted, [user_id, address, now - NOTED_AGAIN_SECONDS]).fetchone():
+        return
+    db.conn.execute("INSERT OR REPLACE INTO known_addresses VALUES (?, ?, ?)", [user_id, address, now])
+    db.conn.execute(
+        "DELETE FROM known_addresses WHERE user_id = ?1 AND (at <= ?2 OR address IN "
+        "(SELECT address FROM known_addresses WHERE user_id = ?1 ORDER BY at DESC, address LIMIT -1 OFFSET ?3))",
+        [user_id, now - KNOWN_SECONDS, KNOWN_ADDRESSES],
+    )
 
 
 def delete_expired_tokens(db: sqlite_utils.Database, now: float) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
+from boxes import ONE_ADDRESS
+
 from broker.database import Database, connect
 from broker.host import Host, plugin_classes
 from config import Settings, load_settings
@@ -176,10 +178,11 @@ class Clock:
 
 
 def settings_of(path: Path, **sections: Any) -> Settings:
-    """The default settings with both doors on ports of the system's choice."""
+    """The default settings with both doors on ports of the system's choice, for clients that all have one address."""
     listeners = {"web": {"bind": "127.0.0.1:0"}, "tcp": {"bind": "127.0.0.1:0"}}
     listeners["web"] |= sections.pop("web", {})
-    return load_settings(listeners=listeners, database={"path": str(path)}, **sections)
+    limits = {**ONE_ADDRESS, **sections.pop("limits", {})}
+    return load_settings(listeners=listeners, limits=limits, database={"path": str(path)}, **sections)
 
 
 class Premises:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from boxes import ONE_ADDRESS
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
 """Only guards against a box that never starts."""
@@ -53,6 +55,7 @@ class BoxProcess:
             "LYNRIE_DATABASE__PATH": str(path),
             "LYNRIE_LISTENERS__WEB__BIND": "127.0.0.1:0",
             "LYNRIE_LISTENERS__TCP__BIND": "127.0.0.1:0",
+            **{f"LYNRIE_LIMITS__{name.upper()}": str(value) for name, value in ONE_ADDRESS.items()},
             **{name: str(value) for name, value in environment.items()},
         }
         return await asyncio.create_subprocess_exec(
