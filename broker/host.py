@@ -170,12 +170,7 @@ class Host:
         limits = self.limits
         self.metrics.add(self.census)
         self.messages = Rate(limits.messages_per_second, 1, burst=limits.messages_burst)
-        self.places = Places(
-            open_files_for(limits.max_connections),
-            limits.max_connections_per_address,
-            rate=Rate(limits.connections_per_second, 1, burst=limits.connections_burst),
-            refused=self.refused,
-        )
+        self.places = self._places(open_files_for(limits.max_connections), limits.max_connections_per_address)
         self.outbox = Outbox(loop)
         self.broker = HardenedBroker(self.settings.plugins, self.limits, refused=self.refused)
         if not self.broker.auth_plugins or not self.broker.topic_plugins:
@@ -208,6 +203,10 @@ class Host:
         await stack.enter_async_context(self.broker.running())
         await self._open_doors(stack)
 
+    def _places(self, connections: int, of_address: int) -> Places:
+        rate = Rate(self.limits.connections_per_second, 1, burst=self.limits.connections_burst)
+        return Places(connections, of_address, rate=rate, refused=self.refused)
+
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         listeners = self.settings.listeners
         self.tcp = TcpDoor(self.serve, self.places, self.limits.connect_seconds)
@@ -238,7 +237,7 @@ class Host:
             door = MetricsDoor(
                 self.metrics,
                 self.limits,
-                places=Places(METRICS_CONNECTIONS, METRICS_CONNECTIONS),
+                places=self._places(METRICS_CONNECTIONS, METRICS_CONNECTIONS),
                 is_own_host=self.web.own_names.has,
             )
             stack.push_async_callback(door.close)

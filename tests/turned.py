@@ -165,8 +165,6 @@ class Bench:
     def allows(self, connection: Connection, action: Action, topic: str) -> bool:
         return True
 
-    def refused(self, reason: str) -> None: ...
-
     def forbidden(self, identity: Identity, topic: str) -> None: ...
 
     def wait_for_drain(self, connection: Connection) -> None:
