@@ -227,3 +227,14 @@ class Counter(BasePlugin[BaseContext], BoxPlugin):
     async def whoami(self, request: web.Request) -> web.Response:
         caller = request[CALLER]
         return answer({"user": caller.identity.username, "address": caller.address})
+
+
+class Page(BasePlugin[BaseContext], BoxPlugin):
+    """A page of the box, at ``/page``, which may ask the box at whatever address."""
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return [web.get("/page", self.page)]
+
+    async def page(self, request: web.Request) -> web.Response:
+        policy = {"Content-Security-Policy": "default-src 'self'; connect-src *"}
+        return web.Response(text="<!doctype html><title>a page</title>", content_type="text/html", headers=policy)
