@@ -205,7 +205,7 @@ def _has_no_rooms(db: sqlite_utils.Database) -> bool:
 
 def _welcome(settings: Settings, host: Host, *, demo: bool, empty: bool) -> None:
     """Say where to connect and, in the demo, as whom: in a panel, or plainly where nobody reads at a terminal."""
-    web, tcp = settings.listeners.web, settings.listeners.tcp
+    web, tcp, metrics = settings.listeners.web, settings.listeners.tcp, settings.listeners.metrics
     lines: list[tuple[str, str]] = []
     for place in _places(web.bind.host, host.web_addresses):
         secure = "s" if web.certfile else ""
@@ -213,6 +213,8 @@ def _welcome(settings: Settings, host: Host, *, demo: bool, empty: bool) -> None
         lines.append(("MQTT for browsers", f"ws{secure}://{place}/mqtt"))
     for place in _places(tcp.bind.host if tcp.bind else "", host.tcp_addresses):
         lines.append(("MQTT for devices", f"mqtt{'s' if tcp.certfile else ''}://{place}"))
+    for place in _places(metrics.bind.host if metrics.bind else "", host.metrics_addresses):
+        lines.append(("Metrics", f"http://{place}/metrics"))
     lines.append(("Database", str(settings.database.path.absolute())))
     if demo:
         lines += [

@@ -177,15 +177,16 @@ class Metrics(Collector):
 
     # Answering
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format; those of up to :data:`SHARED_SECONDS` ago."""
+    def shared(self) -> bytes:
+        """The exposition, for strangers: up to :data:`SHARED_SECONDS` old."""
         now = self._monotonic()
         if now >= self._shared_until:
-            self._shared = self._collected()
+            self._shared = self.exposition()
             self._shared_until = now + SHARED_SECONDS
         return self._shared
 
-    def _collected(self) -> bytes:
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format. Takes some milliseconds."""
         taken: set[str] = set()
         texts = []
         for collector in self._collectors:

@@ -128,7 +128,14 @@ class MemoryWire:
 class Bench:
     """A fan-out with its connections, without a box around it; everything is allowed. ``limits`` as in settings."""
 
-    def __init__(self, *, window_seconds: float = 0.02, stuck_seconds: float = 30, **limits: Any) -> None:
+    def __init__(
+        self,
+        *,
+        window_seconds: float = 0.02,
+        stuck_seconds: float = 30,
+        written: Callable[[float], None] = lambda seconds: None,
+        **limits: Any,
+    ) -> None:
         self.loop = TurnedLoop()
         self.limits = load_settings().limits.model_copy(update=limits)
         self.commands: dict[str, Callable[[Command], None]] = {}
@@ -142,6 +149,7 @@ class Bench:
             outbound_bytes=self.limits.outbound_bytes,
             stuck_seconds=stuck_seconds,
             users_of_role=lambda role: [],
+            written=written,
         )
 
     def join(self, user: str | None = "ann", wire: MemoryWire | None = None) -> tuple[Connection, MemoryWire]:

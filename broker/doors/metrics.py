@@ -80,4 +80,4 @@ class MetricsDoor:
 
 def exposition(metrics: Metrics) -> web.Response:
     """The answer to ``GET /metrics``, at whichever door."""
-    return web.Response(body=metrics.exposition(), headers={**HEADERS, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    return web.Response(body=metrics.shared(), headers={**HEADERS, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -181,6 +181,7 @@ def settings_of(path: Path, **sections: Any) -> Settings:
     """The default settings with both doors on ports of the system's choice, for clients that all have one address."""
     listeners = {"web": {"bind": "127.0.0.1:0"}, "tcp": {"bind": "127.0.0.1:0"}}
     listeners["web"] |= sections.pop("web", {})
+    listeners["metrics"] = sections.pop("metrics", {})
     limits = {**ONE_ADDRESS, **sections.pop("limits", {})}
     return load_settings(listeners=listeners, limits=limits, database={"path": str(path)}, **sections)
 
