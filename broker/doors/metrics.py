@@ -68,10 +68,10 @@ class MetricsDoor:
     def _response(self, request: web.BaseRequest, *, has_place: bool) -> web.Response:
         if not has_place:
             return answer({"code": "unavailable", "message": "too many connections; come back in a moment"}, 503)
-        if not self._is_own_host(request.headers.get("Host", "").lower()):
+        if not self._is_own_host(request.headers.get("Host", "")):
             self._metrics.refused("host")
             return answer({"code": "misdirected_request", "message": "the box is not known by this name"}, 421)
-        if request.path != "/metrics":
+        if request.raw_path.partition("?")[0] != "/metrics":  # to the letter: no other host in its place
             return answer({"code": "not_found", "message": "only /metrics is here"}, 404)
         if request.method not in ("GET", "HEAD"):
             return answer({"code": "method_not_allowed", "message": "metrics are read"}, 405, {"Allow": "GET, HEAD"})
