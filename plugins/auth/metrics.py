@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -11,9 +12,11 @@ from broker.metrics import counter
 
 
 class SignIns(Collector):
-    """Credentials that were looked at, by MQTT and HTTP; a guest shows none."""
+    """Credentials that were looked at, by MQTT and HTTP; a guest shows none. ``waiting`` says how many passwords wait
+    for their check."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        self._waiting = waiting
         self.right = 0
         self.wrong = 0
 
@@ -24,3 +27,4 @@ class SignIns(Collector):
             ("result",),
             {("right",): self.right, ("wrong",): self.wrong},
         )
+        yield GaugeMetricFamily("lynrie_passwords_waiting", "Passwords that wait for their check.", self._waiting())

@@ -43,7 +43,7 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
 
     @cached_property
     def _sign_ins(self) -> SignIns:
-        return SignIns()
+        return SignIns(lambda: self._passwords.waiting)
 
     async def opened(self, box: Box) -> None:
         await self._passwords.prepare()

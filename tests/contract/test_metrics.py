@@ -113,7 +113,9 @@ async def test_the_metrics_can_be_read_when_the_box_is_full(
     await until(lambda: len(box.host.places) == 5)
     stranger = await client(box.host)
     assert await stranger.is_closed()
-    assert Scraped(await (await ask(box)).read())("lynrie_places_taken") == 5
+    found = Scraped(await (await ask(box)).read())
+    assert found("lynrie_places_taken") == 5
+    assert found.counted("lynrie_refusals_total") == {"max_connections": 1}
 
 
 # What happened
