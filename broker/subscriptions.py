@@ -85,14 +85,12 @@ class SubscriptionIndex(Generic[S]):
     def filters(self) -> dict[str, dict[S, int]]:
         """All subscriptions, by filter; for inspection."""
         found: dict[str, dict[S, int]] = {}
-
-        def walk(level: _Level[S], names: tuple[str, ...]) -> None:
+        still: list[tuple[_Level[S], tuple[str, ...]]] = [(self._root, ())]
+        while still:
+            level, names = still.pop()
             if level.users:
                 found["/".join(names)] = {s: qos for group in level.users.values() for s, qos in group.items()}
-            for name, below in level.below.items():
-                walk(below, (*names, name))
-
-        walk(self._root, ())
+            still += [(below, (*names, name)) for name, below in level.below.items()]
         return found
 
     def _matching(self, topic: str) -> list[_Level[S]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import trustme
 from boxes import SAMPLE_PLUGINS, start_box
 from raw_mqtt import RawClient
 
@@ -62,3 +63,30 @@ async def client() -> AsyncIterator[OpenClient]:
 def door(request: pytest.FixtureRequest) -> str:
     """Each door in turn."""
     return str(request.param)
+
+
+class Certificate(NamedTuple):
+    """A certificate for localhost, its key, and the authority that issued it: three files."""
+
+    cert: Path
+    key: Path
+    authority: Path
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    folder = tmp_path_factory.mktemp("tls")
+    files = Certificate(folder / "cert.pem", folder / "key.pem", folder / "authority.pem")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(files.authority))
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(files.key))
+    for pem in issued.cert_chain_pems:
+        pem.write_to_path(str(files.cert), append=True)
+    return files
+
+
+def encrypted(certificate: Certificate) -> dict[str, Any]:
+    """The section ``listeners`` with which both doors speak TLS."""
+    files = {"certfile": str(certificate.cert), "keyfile": str(certificate.key)}
+    return {"web": files, "tcp": files}

@@ -16,9 +16,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-import trustme
 from boxes import until
-from conftest import OpenClient, StartBox
+from conftest import Certificate, OpenClient, StartBox, encrypted
 from normative import shows
 from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect
 from sample_plugins import user_id
@@ -348,28 +347,9 @@ async def test_a_second_header_that_drips_does_not_keep_its_connection_for_ever(
 # TLS
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """A certificate for localhost, its key, and the authority that issued it."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    issued = authority.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(str(key))
-    for pem in issued.cert_chain_pems:
-        pem.write_to_path(str(cert), append=True)
-    return cert, key, folder / "authority.pem"
-
-
-async def tls_box(box: StartBox, certificate: tuple[Path, Path, Path], **overrides: Any) -> Host:
-    files = {"certfile": str(certificate[0]), "keyfile": str(certificate[1])}
-    return await box(listeners={"web": files, "tcp": files}, **overrides)
-
-
-async def test_both_doors_speak_tls(box: StartBox, certificate: tuple[Path, Path, Path]) -> None:
-    host = await tls_box(box, certificate)
-    trusting = ssl.create_default_context(cafile=str(certificate[2]))
+async def test_both_doors_speak_tls(box: StartBox, certificate: Certificate) -> None:
+    host = await box(listeners=encrypted(certificate))
+    trusting = ssl.create_default_context(cafile=str(certificate.authority))
     async with aiohttp.ClientSession() as session:
         url = "https://{}:{}".format(*host.web_addresses[0])
         async with session.get(url + "/healthz", ssl=trusting, server_hostname="localhost") as response:
@@ -383,9 +363,9 @@ async def test_both_doors_speak_tls(box: StartBox, certificate: tuple[Path, Path
 
 
 async def test_a_tls_handshake_that_does_not_come_is_closed(
-    box: StartBox, client: OpenClient, certificate: tuple[Path, Path, Path]
+    box: StartBox, client: OpenClient, certificate: Certificate
 ) -> None:
-    host = await tls_box(box, certificate, limits={"connect_seconds": 0.2})
+    host = await box(listeners=encrypted(certificate), limits={"connect_seconds": 0.2})
     for address in (*host.tcp_addresses, *host.web_addresses):
         transport = await TcpTransport.open(address)
         assert await asyncio.wait_for(transport.read(), 5) == b""
@@ -394,10 +374,10 @@ async def test_a_tls_handshake_that_does_not_come_is_closed(
 
 @pytest.mark.usefixtures("no_collector")
 async def test_a_tls_client_that_vanishes_leaves_nothing_for_the_collector(
-    box: StartBox, certificate: tuple[Path, Path, Path]
+    box: StartBox, certificate: Certificate
 ) -> None:
-    host = await tls_box(box, certificate)
-    trusting = ssl.create_default_context(cafile=str(certificate[2]))
+    host = await box(listeners=encrypted(certificate))
+    trusting = ssl.create_default_context(cafile=str(certificate.authority))
 
     def join() -> ssl.SSLSocket:
         connected = trusting.wrap_socket(socket.create_connection(host.tcp_addresses[0]), server_hostname="localhost")

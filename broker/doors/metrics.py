@@ -41,9 +41,7 @@ class MetricsDoor:
 
     async def open(self, sockets: Sequence[socket.socket]) -> None:
         for listening in sockets:
-            self._servers.append(
-                await accept(listening, self._accepted, None, handshake_seconds=self._limits.connect_seconds)
-            )
+            self._servers.append(await accept(listening, self._accepted))
             self.addresses.append(listening.getsockname()[:2])
 
     async def close(self) -> None:

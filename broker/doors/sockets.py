@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -76,22 +75,9 @@ def _listen(family: int, kind: int, protocol: int, where: object) -> socket.sock
     return listening
 
 
-async def accept(
-    listening: socket.socket,
-    protocol: Callable[[], asyncio.BaseProtocol],
-    tls: ssl.SSLContext | None,
-    *,
-    handshake_seconds: float,
-) -> asyncio.Server:
+async def accept(listening: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
     """Let clients in, each to a protocol of its own, until the server is closed."""
-    server = await asyncio.get_running_loop().create_server(
-        protocol,
-        sock=listening,
-        backlog=ACCEPTS_PER_TURN,
-        ssl=tls,
-        ssl_handshake_timeout=handshake_seconds if tls is not None else None,
-        ssl_shutdown_timeout=CLOSE_SECONDS if tls is not None else None,
-    )
+    server = await asyncio.get_running_loop().create_server(protocol, sock=listening, backlog=ACCEPTS_PER_TURN)
     listening.listen(BACKLOG)  # asyncio has made it as short as what it accepts in one turn
     return server
 

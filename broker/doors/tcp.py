@@ -6,9 +6,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from broker.addresses import network_of
 from broker.connection import Wire
+from broker.doors.encrypted import Tls, layered
 from broker.doors.sockets import accept, reset
 from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
@@ -51,9 +53,14 @@ class TcpDoor:
         self.addresses: list[tuple[str, int]] = []
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        layer = None if tls is None else Tls(tls, self._connect_seconds, self._take_place)
         for listening in sockets:
-            self._servers.append(await accept(listening, self._stream, tls, handshake_seconds=self._connect_seconds))
+            self._servers.append(await accept(listening, layered(self._stream, layer)))
             self.addresses.append(listening.getsockname()[:2])
+
+    def _take_place(self, address: str) -> Callable[[], None] | None:
+        network = network_of(address) if address else ""
+        return partial(self._places.free, network) if self._places.take(network) else None
 
     def _stream(self) -> asyncio.StreamReaderProtocol:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._connected)

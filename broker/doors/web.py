@@ -11,6 +11,7 @@ import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, WSMsgType, web
@@ -19,6 +20,7 @@ from broker.addresses import network_of
 from broker.connection import Wire
 from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
+from broker.doors.encrypted import Tls, layered
 from broker.doors.guarded import SERVER, GuardedHandler
 from broker.doors.origin import OwnNames
 from broker.doors.sockets import CLOSE_SECONDS, accept
@@ -137,10 +139,9 @@ class WebDoor:
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
+        layer = None if tls is None else Tls(tls, self._limits.connect_seconds, self._take_place)
         for listening in sockets:
-            self._servers.append(
-                await accept(listening, self._accepted, tls, handshake_seconds=self._limits.connect_seconds)
-            )
+            self._servers.append(await accept(listening, layered(self._accepted, layer)))
             self.addresses.append(listening.getsockname()[:2])
 
     def close(self) -> None:
@@ -158,6 +159,10 @@ class WebDoor:
         server = self._runner.server
         assert server is not None
         return GuardedHandler(server, self._limits, self._places, self._is_trusted, self._refused)
+
+    def _take_place(self, address: str) -> Callable[[], None] | None:
+        network = None if self._is_trusted(address) else network_of(address)
+        return partial(self._places.free, network) if self._places.take(network) else None
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: RouteHandler) -> web.StreamResponse:

@@ -1,0 +1,140 @@
+"""What TLS costs: memory per connection, handshakes that are not finished, ends that nobody has time for."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import ssl
+import tracemalloc
+from asyncio import sslproto
+from collections.abc import Iterator
+
+import pytest
+from boxes import until
+from conftest import Certificate, StartBox, encrypted
+from raw_mqtt import CONNACK, DISCONNECT, RawClient, TcpTransport, connect, subscribe
+from raw_tls import TlsTransport, reset, trusting
+
+from broker.doors.encrypted import BUFFER_BYTES, TlsLayer
+from broker.host import Host
+
+CONNECTED = b"\x20\x02\0\0"
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is freed in here is freed without it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def living() -> int:
+    return sum(isinstance(found, sslproto.SSLProtocol) for found in gc.get_objects())
+
+
+def the_layer() -> TlsLayer:
+    (layer,) = [found for found in gc.get_objects() if isinstance(found, TlsLayer)]
+    return layer
+
+
+async def test_a_tls_connection_costs_less_than_80_kib(box: StartBox, certificate: Certificate) -> None:
+    """Python's share of it, which is what was 256 KiB; OpenSSL's own does not depend on us."""
+    number = 200
+    host = await box(listeners=encrypted(certificate), limits={"max_connections_per_address": 2 * number})
+    context = trusting(certificate)
+    joined = [await TlsTransport.open(host.tcp_addresses[0], context)]  # what the first costs, it costs for all
+    await until(lambda: living() == 1)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for address in (host.tcp_addresses[0], host.web_addresses[0]):
+            joined += [await TlsTransport.open(address, context) for _ in range(number // 2)]
+        await until(lambda: living() == number + 1)
+        gc.collect()
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for transport in joined:
+        await transport.close()
+    assert grown / number < 80 * 1024
+    assert grown / number > BUFFER_BYTES  # it has measured what it is about
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("door", ["tcp", "web"])
+@pytest.mark.parametrize("bytes_", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n", "hello"])
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+async def test_a_handshake_that_is_broken_off_leaves_nothing_for_the_collector(
+    box: StartBox, certificate: Certificate, door: str, bytes_: bytes | str, how: str
+) -> None:
+    host = await box(listeners=encrypted(certificate))
+    address = host.tcp_addresses[0] if door == "tcp" else host.web_addresses[0]
+    if isinstance(bytes_, str):
+        connected = (await TlsTransport.begin(address, trusting(certificate))).socket
+    else:
+        connected = (await TcpTransport.open(address)).socket
+        connected.send(bytes_)
+    await until(lambda: living() == 1 or len(host.places) == 0)
+    reset(connected) if how == "RST" else connected.close()
+    await until(lambda: living() == 0 and len(host.places) == 0)
+
+
+@pytest.mark.parametrize("door", ["tcp", "web"])
+async def test_a_handshake_takes_a_place_like_any_connection(
+    box: StartBox, certificate: Certificate, door: str
+) -> None:
+    host = await box(listeners=encrypted(certificate), limits={"max_connections_per_address": 3})
+    address = host.tcp_addresses[0] if door == "tcp" else host.web_addresses[0]
+    context = trusting(certificate)
+    half = [await TcpTransport.open(address), await TlsTransport.begin(address, context)]
+    await until(lambda: len(host.places) == 2)
+    whole = await TlsTransport.open(address, context)
+    refused = await TcpTransport.open(address)
+    assert await refused.read() == b""  # before any of the handshake's arithmetic
+    for transport in (*half, refused):
+        await transport.close()
+    await until(lambda: len(host.places) == 1)
+    await whole.close()
+    await until(lambda: len(host.places) == 0)
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_goodbye_with_much_unread_is_one_end_and_no_fault(
+    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found as a traceback of asyncio's: a client says goodbye while it is owed more than the kernel takes, reads on
+    for a while and leaves, so that the last write fails in the midst of the end. Which size does it is the kernel's."""
+    host = await box(listeners=encrypted(certificate))
+    context = trusting(certificate)
+    caplog.set_level(logging.WARNING)
+    for size in range(100_000, 300_000, 8_000):
+        await be_flooded_and_leave(host, context, size)
+    await until(lambda: living() == 0)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+async def be_flooded_and_leave(host: Host, context: ssl.SSLContext, size: int) -> None:
+    transport = await TlsTransport.open(host.tcp_addresses[0], context, receive_buffer=4096)
+    client = RawClient(transport)
+    await client.send(connect("ann", "ann-demo"), subscribe("news"))
+    await client.next(CONNACK)
+    (connection,) = host.clients._open
+    await until(lambda: connection.subscriptions)
+    for _ in range(2):  # more than the kernel takes, and what waits for it
+        written = connection.written_bytes
+        host.publish("news", b"x" * size)
+        await until(lambda: connection.written_bytes > written)  # noqa: B023  # awaited
+    await client.send(DISCONNECT)
+    await transport.goodbye()
+    await until(lambda: len(host.places) == 0)
+    beneath = the_layer()._beneath
+    assert beneath is not None
+    while beneath.get_write_buffer_size() > 40_000:
+        assert await transport.receive()
+    with contextlib.suppress(BlockingIOError):
+        while transport.socket.recv(65536):  # the box has no turn in between
+            pass
+    await transport.close()
