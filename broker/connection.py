@@ -122,7 +122,7 @@ class Switchboard(Protocol):
 
     def allows(self, connection: Connection, action: Action, topic: str) -> bool: ...
 
-    def forbidden(self, identity: Identity, topic: str) -> None: ...
+    def forbidden(self, connection: Connection, topic: str) -> None: ...
 
     def wait_for_drain(self, connection: Connection) -> None: ...
 
@@ -424,7 +424,7 @@ class Connection:
             if self.identity.is_guest:
                 self.end(End.FORBIDDEN)
                 return
-            switchboard.forbidden(self.identity, topic)
+            switchboard.forbidden(self, topic)
             done()
         elif (handler := switchboard.commands.get(topic)) is not None:
             handler(Command(topic, publish.payload, self.identity, self.network, done))

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Job = Callable[[sqlite_utils.Database], T]
 Done = Callable[[T | None, BaseException | None], None]
+Undone = Callable[[sqlite_utils.Database, BaseException], None]
 Result = tuple[Any, BaseException | None]
 
 BATCH = 256
@@ -137,6 +138,7 @@ class _Waiting:
     job: Job[Any]
     done: Done[Any]
     is_quick: bool
+    undone: Undone | None
 
 
 class Database:
@@ -170,6 +172,7 @@ class Database:
         self._read_db: sqlite_utils.Database | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._foreign_change: Callable[[], None] | None = None
+        self._settled: Callable[[bool], None] = _hear_nothing
         self._data_version = 0
         self._foreign_change_poll: asyncio.TimerHandle | None = None
         self._is_in_a_hurry = threading.Event()
@@ -192,11 +195,17 @@ class Database:
             raise DatabaseError(f"{self.path}: {error}") from None
 
     def open(
-        self, migrations: Sequence[sqlite_utils.Migrations] = (), *, foreign_change: Callable[[], None] | None = None
+        self,
+        migrations: Sequence[sqlite_utils.Migrations] = (),
+        *,
+        foreign_change: Callable[[], None] | None = None,
+        settled: Callable[[bool], None] | None = None,
     ) -> None:
         """Lock, open, migrate and start both threads; to be called in the running event loop.
 
-        ``foreign_change`` is called in the loop after another process has written to the file.
+        ``foreign_change`` is called in the loop after another process has written to the file. ``settled`` is called
+        when a transaction has ended, with whether it is on disk, by the thread that has the connection and before
+        another job runs: for what jobs keep in memory, which must be taken back where nothing was written.
         Raises DatabaseError with one sentence for the owner.
         """
         if not self._lock.is_held:
@@ -216,18 +225,21 @@ class Database:
         self._db.conn.execute("PRAGMA busy_timeout = 0")  # waiting is for the writer thread, see _take_the_lock
         self._loop = asyncio.get_running_loop()
         self._foreign_change = foreign_change
+        self._settled = settled or _hear_nothing
         self._data_version = self._current_data_version()
         self._foreign_change_poll = self._loop.call_later(FOREIGN_CHANGE_POLL_SECONDS, self._poll_foreign_change)
         self._writer_thread = threading.Thread(target=self._write_batches, name="database-writer", daemon=True)
         self._writer_thread.start()
 
-    def submit(self, job: Job[T], done: Done[T], *, quick: bool = False) -> None:
+    def submit(self, job: Job[T], done: Done[T], *, quick: bool = False, undone: Undone | None = None) -> None:
         """Queue a job; ``done(result, error)`` is called in the loop once its transaction is on disk, or failed.
 
         All of one batch are told in one step of the loop, in the order of submission. A ``quick`` job is a handful of
-        statements that find what they need by an index, some 100 µs; it may run in the loop.
+        statements that find what they need by an index, some 100 µs; it may run in the loop. ``undone(db, error)`` is
+        called in the job's place once what it changed was taken back, because it raised: what this writes is on disk
+        with the others' changes, before ``done`` is called with the error.
         """
-        self._waiting.append(_Waiting(job, done, quick))
+        self._waiting.append(_Waiting(job, done, quick, undone))
         if not self._is_writing:
             self._is_writing = True
             assert self._loop is not None
@@ -349,6 +361,7 @@ class Database:
             self._db.conn.execute("COMMIT")
         except sqlite3.Error as error:
             return self._undone(batch, error)
+        self._settled(True)
         self._committed(len(batch), time.perf_counter() - begun)
         if self._outage.reason is not None and self._db.conn.total_changes > self._changes_before:
             self._outage.written()
@@ -402,17 +415,32 @@ class Database:
                 if _is_of_the_file(error):
                     raise  # no job of this batch can be trusted to reach the disk
                 execute("ROLLBACK TO job")
-                results.append((None, error))
+                results.append((None, self._why_undone(one, error)))
             else:
                 results.append((result, None))
             execute("RELEASE job")
         return results
+
+    def _why_undone(self, one: _Waiting, error: BaseException) -> BaseException:
+        """Let the job leave what it leaves when it is undone; where that fails, it leaves nothing."""
+        assert self._db is not None
+        if one.undone is None:
+            return error
+        try:
+            one.undone(self._db, error)
+        except BaseException as failure:  # whatever it is, the others go on
+            if _is_of_the_file(failure):
+                raise
+            self._db.conn.execute("ROLLBACK TO job")
+            return failure
+        return error
 
     def _undone(self, batch: list[_Waiting], error: sqlite3.Error) -> list[Result]:
         """Nothing of the batch has happened: that is every job's result."""
         assert self._db is not None
         with contextlib.suppress(sqlite3.Error):
             self._db.conn.rollback()
+        self._settled(False)
         cause = self._explained(error)
         if reason_of(cause) is Reason.DAMAGED:
             self._is_damaged = True
@@ -458,6 +486,10 @@ class Database:
             self._data_version = version
             if self._foreign_change is not None:
                 self._foreign_change()
+
+
+def _hear_nothing(on_disk: bool) -> None:
+    """Nobody keeps anything in memory."""
 
 
 def _run(job: Job[T], db: sqlite_utils.Database) -> T:

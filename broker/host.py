@@ -14,6 +14,7 @@ from aiohttp import web
 from amqtt.errors import PluginError, PluginLoadError
 from amqtt.plugins.base import BasePlugin
 
+from broker.audit import Audit
 from broker.census import Census
 from broker.clients import Clients
 from broker.connection import Connection, End, Outbox, Wire
@@ -35,10 +36,13 @@ from broker.places import Places, open_files_for
 from broker.plugin import (
     CALLER,
     IDENTITY_ATTRIBUTE,
+    NOBODY,
     Action,
+    Actor,
     Audience,
     BoxPlugin,
     Command,
+    Entry,
     Identity,
     Reason,
     Refusal,
@@ -107,6 +111,7 @@ class Host:
         self.health = Health(
             lambda: self.database.write(probe, quick=True), patience_seconds=settings.limits.connect_seconds
         )
+        self.audit: Audit
         self.places: Places
         self.messages: Rate
         self.outbox: Outbox
@@ -161,12 +166,19 @@ class Host:
         await self._stopping.aclose()
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        self.audit = Audit(self.database, now=self.now, call_later=loop.call_later)
         self.database.lock()
         stack.push_async_callback(self.database.close)
-        self.database.open(migrations_of(plugin_classes(self.settings)), foreign_change=self._foreign_change)
+        self.database.open(
+            migrations_of(plugin_classes(self.settings)),
+            foreign_change=self._foreign_change,
+            settled=self.audit.settled,
+        )
+        self.audit.open()
+        stack.push_async_callback(self.audit.close)
         stack.push_async_callback(self.health.close)
 
-        loop = asyncio.get_running_loop()
         limits = self.limits
         self.metrics.add(self.census)
         self.messages = Rate(limits.messages_per_second, 1, burst=limits.messages_burst)
@@ -355,7 +367,11 @@ class Host:
             return False
         return self.broker.allows(connection.session, action, topic)
 
-    def forbidden(self, identity: Identity, topic: str) -> None:
+    def forbidden(self, connection: Connection, topic: str) -> None:
+        identity = connection.identity
+        # Of a topic that a client made up no more is kept than that it was one.
+        action = topic if topic in self.commands else "publish"
+        self.audit.gather_alone(Entry(identity.user_id, connection.network, action, "forbidden"))
         for plugin in self._plugins:
             plugin.forbidden(identity, topic)
 
@@ -397,11 +413,13 @@ class Host:
     def is_connected(self, user_id: str) -> bool:
         return self.clients.is_connected(user_id)
 
-    async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
+    async def end_user(
+        self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False, by: Actor = NOBODY
+    ) -> None:
         await self.clients.end_user(user_id)
         if deactivated:
             for plugin in self._plugins:
-                await plugin.user_deactivated(user_id, cancel_bookings=cancel_bookings)
+                await plugin.user_deactivated(user_id, cancel_bookings=cancel_bookings, by=by)
 
     # HTTP of the box itself
 

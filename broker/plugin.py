@@ -9,18 +9,20 @@ All methods are called in the event loop's thread and must not block it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
-from broker import health
+from broker import audit, health
+from broker.audit import NOBODY, Actor, Audit, Entry
 from broker.database import Database, StorageUnavailableError
 from broker.metrics import Reason
 
 if TYPE_CHECKING:
+    import sqlite_utils
     import typer
     from prometheus_client.registry import Collector
     from sqlite_utils import Migrations
@@ -30,13 +32,17 @@ if TYPE_CHECKING:
 __all__ = [
     "CALLER",
     "IDENTITY_ATTRIBUTE",
+    "NOBODY",
     "Action",
+    "Actor",
     "Audience",
+    "Audit",
     "Box",
     "BoxPlugin",
     "Caller",
     "Command",
     "Database",
+    "Entry",
     "Identity",
     "Message",
     "Present",
@@ -175,6 +181,7 @@ class Box(Protocol):
 
     settings: Settings
     database: Database
+    audit: Audit
 
     def now(self) -> float:
         """The wall clock: seconds since 1970, UTC. Somebody may set it, the network's time too."""
@@ -207,7 +214,9 @@ class Box(Protocol):
     def is_connected(self, user_id: str) -> bool:
         """Whether a client of the user is connected by MQTT."""
 
-    async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
+    async def end_user(
+        self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False, by: Actor = NOBODY
+    ) -> None:
         """End a user's connections; if ``deactivated``, also tell every plugin (:meth:`BoxPlugin.user_deactivated`)."""
 
 
@@ -220,6 +229,16 @@ class BoxPlugin:
     def migrations(cls) -> Migrations | None:
         """The plugin's tables, as sqlite-utils ``Migrations`` with a name of its own; applied before :meth:`opened`."""
         return None
+
+    @classmethod
+    def names(cls, db: sqlite_utils.Database, ids: Collection[str]) -> Mapping[str, str]:
+        """What people call those of the plugin's things that have one of these ids, by id: a username, a number."""
+        return {}
+
+    @classmethod
+    def ids_of(cls, db: sqlite_utils.Database, name: str) -> Collection[str]:
+        """The ids of the plugin's things that people call so."""
+        return ()
 
     @classmethod
     def command_line(cls) -> typer.Typer | None:
@@ -256,8 +275,8 @@ class BoxPlugin:
     def forbidden(self, identity: Identity, topic: str) -> None:
         """A signed-in client's PUBLISH to ``topic`` was refused by the policy and dropped."""
 
-    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool) -> None:
-        """The user may no longer act: end what is theirs in this plugin."""
+    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool, by: Actor) -> None:
+        """The user may no longer act, by what ``by`` did: end what is theirs in this plugin."""
 
     async def database_changed(self) -> None:
         """Another process (an import, the command line) wrote to the database file."""
@@ -269,4 +288,8 @@ RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def migrations_of(plugins: Sequence[type]) -> list[Migrations]:
     """All tables of a box with these plugins: its own first."""
     contributed = [plugin.migrations() for plugin in plugins if issubclass(plugin, BoxPlugin)]
-    return [health.migrations, *(contribution for contribution in contributed if contribution is not None)]
+    return [
+        health.migrations,
+        audit.MIGRATIONS,
+        *(contribution for contribution in contributed if contribution is not None),
+    ]

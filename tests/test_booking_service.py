@@ -33,6 +33,7 @@ from small_cinema import (
     terms,
 )
 
+from broker.audit import MIGRATIONS, Audit
 from broker.database import Database
 from broker.plugin import CALLER, Action, Audience, Caller, Command, Identity, Refusal, StorageUnavailableError
 from plugins.booking.cinema import Sender
@@ -88,6 +89,7 @@ class Stage:
         )
     )
     service: Service = field(init=False)
+    audit: Audit = field(init=False)
 
     def now(self) -> float:
         return self.time + self.wrong_by
@@ -145,7 +147,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     open_cinema(path).conn.close()
     database = Database(path)
     stage = Stage(database)
-    database.open([migrations])
+    stage.audit = Audit(database, now=stage.now, call_later=stage.call_later)
+    database.open([MIGRATIONS, migrations], settled=stage.audit.settled)
     stage.service = Service(stage, call_later=stage.call_later)
     await stage.service.start()
     await stage.settle()

@@ -173,6 +173,63 @@ async def test_who_cannot_be_told_does_not_keep_it_from_the_others(
     assert told == ["b"]
 
 
+# What is left where a job was undone
+
+
+def failing(text: str) -> Callable[[sqlite_utils.Database], str]:
+    def job(db: sqlite_utils.Database) -> str:
+        note(text)(db)
+        raise ValueError(text)
+
+    return job
+
+
+async def test_what_an_undone_job_leaves_is_on_disk_before_it_is_told(
+    opened: OpenDatabase, quick: bool, path: Path
+) -> None:
+    database = await opened()
+    told: list[tuple[str, list[str]]] = []
+
+    def undone(db: sqlite_utils.Database, error: BaseException) -> None:
+        note(f"refused {error}")(db)
+
+    async with held(database) as let_go:
+        for job in (note("a"), failing("b"), note("c")):
+            database.submit(job, lambda _, error: told.append((str(error), on_disk(path))), quick=quick, undone=undone)
+        let_go()
+        await until(lambda: len(told) == 3)
+    left = ["a", "refused b", "c"]
+    assert told == [("None", left), ("b", left), ("None", left)]
+
+
+async def test_where_nothing_can_be_left_nothing_is(opened: OpenDatabase, quick: bool, path: Path) -> None:
+    database = await opened()
+    told: list[str] = []
+
+    def undone(db: sqlite_utils.Database, error: BaseException) -> None:
+        note("half")(db)
+        raise KeyError("the rest")
+
+    for job in (failing("a"), note("b")):
+        database.submit(job, lambda _, error: told.append(repr(error)), quick=quick, undone=undone)
+    await until(lambda: len(told) == 2)
+    assert told == ["KeyError('the rest')", "None"]
+    assert on_disk(path) == ["b"]
+
+
+async def test_what_is_kept_in_memory_hears_of_each_transaction_s_end(opened: OpenDatabase, path: Path) -> None:
+    settled: list[bool] = []
+    database = await opened(settled=settled.append)
+    await database.write(note("a"))
+    other = connect(path)
+    other.conn.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailableError):
+        await database.write(note("b"))
+    other.conn.close()
+    await database.write(note("c"), quick=True)
+    assert settled == [True, False, True]
+
+
 # Failing alone
 
 

@@ -173,7 +173,7 @@ class Bench:
     def allows(self, connection: Connection, action: Action, topic: str) -> bool:
         return True
 
-    def forbidden(self, identity: Identity, topic: str) -> None: ...
+    def forbidden(self, connection: Connection, topic: str) -> None: ...
 
     def wait_for_drain(self, connection: Connection) -> None:
         self.fanout.wait_for_drain(connection)

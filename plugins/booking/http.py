@@ -5,8 +5,9 @@ Every call asks the policy for the topic that it stands for, so that what a role
 
 from __future__ import annotations
 
+import contextlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -92,7 +93,7 @@ class BookingHttp:
 
     async def book(self, request: web.Request) -> web.Response:
         sender = self._sender(request, "booking/request")
-        outcome = await self._service.book(sender, await _read(request, BookingRequest))
+        outcome = await self._service.book(sender, await self._read(request, BookingRequest, sender, "booking/request"))
         return _outcome_answer(outcome, failed=409)
 
     async def bookings(self, request: web.Request) -> web.Response:
@@ -126,10 +127,11 @@ class BookingHttp:
 
     async def pay(self, request: web.Request) -> web.Response:
         sender = self._sender(request, "booking/request")
-        if not sender.is_of_the_house:
-            raise Refusal("forbidden", "Only the house notes how a booking was paid.", status=403)
+        with self._noting_refusals(sender, "booking/paid"):
+            if not sender.is_of_the_house:
+                raise Refusal("forbidden", "Only the house notes how a booking was paid.", status=403)
         booking_id = _booking_id(request)
-        paid = (await _read(request, PaidRequest)).paid
+        paid = (await self._read(request, PaidRequest, sender, "booking/paid")).paid
         return answer(_details(await self._service.pay(sender, booking_id, paid)))
 
     # Holds
@@ -143,11 +145,13 @@ class BookingHttp:
 
     async def hold(self, request: web.Request) -> web.Response:
         sender = self._sender(request, "seats/hold")
-        return self._notice_answer(await self._service.hold(sender, await _read(request, HoldRequest)))
+        order = await self._read(request, HoldRequest, sender, "seats/hold")
+        return self._notice_answer(await self._service.hold(sender, order))
 
     async def release(self, request: web.Request) -> web.Response:
         sender = self._sender(request, "seats/release")
-        return self._notice_answer(await self._service.release(sender, await _read(request, ReleaseRequest)))
+        order = await self._read(request, ReleaseRequest, sender, "seats/release")
+        return self._notice_answer(await self._service.release(sender, order))
 
     def _notice_answer(self, notice: Notice) -> web.Response:
         status = 409 if notice.status == "rejected" else 200
@@ -157,7 +161,8 @@ class BookingHttp:
 
     async def change_showing(self, request: web.Request) -> web.Response:
         sender = self._sender(request, "showing/request")
-        showing = await self._service.change_showing(sender, await _read(request, ShowingRequest))
+        asked = await self._read(request, ShowingRequest, sender, "showing/request")
+        showing = await self._service.change_showing(sender, asked)
         live = self._service.copy.showings.get(showing.showing_id)
         if live is None:  # over for so long that it is not in memory, and it was changed into another past
             raise Refusal("unknown_showing", "The showing is over.", status=404)
@@ -182,9 +187,24 @@ class BookingHttp:
     def _sender(self, request: web.Request, topic: str) -> Sender:
         """Who commands, if they may publish to the topic that the call stands for."""
         identity = self._signed_in(request)
-        self._require(request, Action.PUBLISH, topic)
         assert identity.user_id is not None
-        return Sender(identity.user_id, identity.role, request[CALLER].address)
+        sender = Sender(identity.user_id, identity.role, request[CALLER].address)
+        with self._noting_refusals(sender, topic):
+            self._require(request, Action.PUBLISH, topic)
+        return sender
+
+    async def _read(self, request: web.Request, model: type[M], sender: Sender, topic: str) -> M:
+        with self._noting_refusals(sender, topic):
+            return parse(model, await read_json_bytes(request))
+
+    @contextlib.contextmanager
+    def _noting_refusals(self, sender: Sender, topic: str) -> Iterator[None]:
+        """What is refused here comes to the audit trail as what the service refuses does."""
+        try:
+            yield
+        except Refusal as refusal:
+            self._service.note_refusal(sender, topic, refusal)
+            raise
 
     def _conditions(self, request: web.Request) -> dict[str, Any]:
         query = request.query
@@ -218,10 +238,6 @@ class BookingHttp:
             raise Refusal(
                 "invalid_request", f"{name} must be a day, such as 2030-01-01, or a time in ISO 8601."
             ) from None
-
-
-async def _read(request: web.Request, model: type[M]) -> M:
-    return parse(model, await read_json_bytes(request))
 
 
 def _booking_id(request: web.Request) -> str:

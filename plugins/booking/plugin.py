@@ -12,7 +12,7 @@ from amqtt.plugins.base import BasePlugin
 from prometheus_client.registry import Collector
 from sqlite_utils import Migrations
 
-from broker.plugin import Box, BoxPlugin, Command, Identity, Present
+from broker.plugin import Actor, Box, BoxPlugin, Command, Identity, Present
 from plugins.booking.http import BookingHttp
 from plugins.booking.ledger import migrations
 from plugins.booking.present import BookingsPresent, Copy, HoldsPresent, SeatsPresent, ShowingsPresent
@@ -63,8 +63,8 @@ class BookingPlugin(BasePlugin[BrokerContext], BoxPlugin):
     def forbidden(self, identity: Identity, topic: str) -> None:
         self.service.refused_topic(identity, topic)
 
-    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool) -> None:
-        await self.service.user_deactivated(user_id, cancel_bookings=cancel_bookings)
+    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool, by: Actor) -> None:
+        await self.service.user_deactivated(user_id, cancel_bookings=cancel_bookings, by=by)
 
     async def database_changed(self) -> None:
         await self.service.reload()

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import sqlite_utils
 
-from broker.plugin import Audience, Box, Command, Identity, Refusal, StorageUnavailableError
+from broker.plugin import NOBODY, Actor, Audience, Box, Command, Identity, Refusal, StorageUnavailableError
 from plugins.booking import reading, rules
 from plugins.booking.cinema import (
     BookingRecord,
@@ -40,6 +40,7 @@ from plugins.booking.present import (
     hold_notice,
     inbox,
 )
+from plugins.booking.trail import Decide, Trailed, record_bookings, refused
 from plugins.booking.wire import (
     BookingRequest,
     CancelRequest,
@@ -58,7 +59,6 @@ from plugins.booking.wire import (
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Decide = Callable[[sqlite_utils.Database], Decided[T]]
 
 MODELS: Mapping[str, type[Inbound]] = {
     "booking/request": BookingRequest,
@@ -71,6 +71,8 @@ MODELS: Mapping[str, type[Inbound]] = {
 
 QUICK = frozenset({"booking/request", "booking/cancel", "seats/hold", "seats/release"})
 """Those that concern a few seats, and may be decided in the loop."""
+
+_DONE = {"create": "created", "update": "updated", "cancel": "cancelled"}
 
 AVAILABLE_EVERY_SECONDS = 1.0
 """How often ``showing/update`` may come for a mere change of ``seats_available``."""
@@ -116,7 +118,7 @@ class Service:
         self._is_behind = False  # what is in the database counts by the clock before it was set
         self._is_stopped = False
         self._resting: dict[str, bool] = {}  # showings told of lately; whether there is more to tell
-        self._handlers: Mapping[str, Callable[[Sender, bytes], tuple[Decide[Any], Callable[[Any], None]]]] = {
+        self._handlers: Mapping[str, Callable[[Sender, bytes], tuple[Trailed[Any], Callable[[Any], None]]]] = {
             "booking/request": self._booking_command,
             "booking/cancel": self._cancel_command,
             "seats/hold": self._hold_command,
@@ -154,17 +156,17 @@ class Service:
         if sender is None:
             command.acknowledge()
             return
-        refused: Refusal | None = None
+        at_once: Refusal | None = None
         try:
             decide, answer = self._handlers[command.topic](sender, command.payload)
         except Refusal as refusal:
-            refused = refusal
-            decide, answer = _refuse(refusal), _say_nothing
+            at_once = refusal
+            decide, answer = self._trailed(_refuse(refusal), sender, command.topic), _say_nothing
 
         def told(decided: Decided[Any] | None, refusal: Refusal | None) -> None:
             try:
-                if refusal is not None:  # refused is the reason, even where nothing can be stored at the moment
-                    reason = refused or refusal
+                if refusal is not None:  # at_once is the reason, even where nothing can be stored at the moment
+                    reason = at_once or refusal
                     if reason.code == "storage_unavailable":
                         self.box.refused("storage_unavailable")
                     reason.details = {**ids_in(MODELS[command.topic], command.payload), **reason.details}
@@ -184,22 +186,22 @@ class Service:
         is_fit = topic.isprintable() and len(topic) <= LONGEST_NAMED_TOPIC
         self._tell_error(identity.user_id, topic if is_fit else "", refusal)
 
-    def _booking_command(self, sender: Sender, payload: bytes) -> tuple[Decide[Outcome], Callable[[Outcome], None]]:
+    def _booking_command(self, sender: Sender, payload: bytes) -> tuple[Trailed[Outcome], Callable[[Outcome], None]]:
         decide = self._booking(sender, parse(BookingRequest, payload))
         return decide, lambda outcome: self._tell_again(outcome, sender)
 
-    def _cancel_command(self, sender: Sender, payload: bytes) -> tuple[Decide[Outcome], Callable[[Outcome], None]]:
+    def _cancel_command(self, sender: Sender, payload: bytes) -> tuple[Trailed[Outcome], Callable[[Outcome], None]]:
         request = parse(CancelRequest, payload)
         decide = self._cancellation(sender, request.booking_id, request.user_id)
         return decide, lambda outcome: self._tell_again(outcome, sender)
 
-    def _hold_command(self, sender: Sender, payload: bytes) -> tuple[Decide[Notice], Callable[[Notice], None]]:
+    def _hold_command(self, sender: Sender, payload: bytes) -> tuple[Trailed[Notice], Callable[[Notice], None]]:
         return self._hold(sender, parse(HoldRequest, payload)), _say_nothing
 
-    def _release_command(self, sender: Sender, payload: bytes) -> tuple[Decide[Notice], Callable[[Notice], None]]:
+    def _release_command(self, sender: Sender, payload: bytes) -> tuple[Trailed[Notice], Callable[[Notice], None]]:
         return self._release(sender, parse(ReleaseRequest, payload)), _say_nothing
 
-    def _showing_command(self, sender: Sender, payload: bytes) -> tuple[Decide[Showing], Callable[[Showing], None]]:
+    def _showing_command(self, sender: Sender, payload: bytes) -> tuple[Trailed[Showing], Callable[[Showing], None]]:
         decide = self._showing(sender, parse(ShowingRequest, payload))
         return decide, lambda showing: self._tell_showing(showing.showing_id, Audience(frozenset({sender.user_id})))
 
@@ -207,25 +209,35 @@ class Service:
 
     async def book(self, sender: Sender, request: BookingRequest) -> Outcome:
         """The booking's outcome, also where it is a stored failure."""
-        return await self._decided(self._booking(sender, request), quick=True)
+        return await self._asked(sender, "booking/request", lambda: self._booking(sender, request))
 
     async def cancel(self, sender: Sender, booking_id: str) -> Outcome:
-        return await self._decided(self._cancellation(sender, booking_id, None), quick=True)
+        return await self._asked(sender, "booking/cancel", lambda: self._cancellation(sender, booking_id, None))
 
     async def hold(self, sender: Sender, request: HoldRequest) -> Notice:
         """What is told of the hold, also where it was rejected."""
-        return await self._decided(self._hold(sender, request), quick=True)
+        return await self._asked(sender, "seats/hold", lambda: self._hold(sender, request))
 
     async def release(self, sender: Sender, request: ReleaseRequest) -> Notice:
-        return await self._decided(self._release(sender, request), quick=True)
+        return await self._asked(sender, "seats/release", lambda: self._release(sender, request))
 
     async def change_showing(self, sender: Sender, request: ShowingRequest) -> Showing:
-        return await self._decided(self._showing(sender, request))
+        return await self._asked(sender, "showing/request", lambda: self._showing(sender, request))
 
     async def pay(self, sender: Sender, booking_id: str, paid: Payment | None) -> BookingRecord:
         """Note how a booking was paid."""
         nothing_told = Effects(self.now())
-        return await self._decided(lambda db: Decided(self.ledger.pay(db, sender, booking_id, paid), nothing_told))
+
+        def decide(db: sqlite_utils.Database) -> Decided[BookingRecord]:
+            return Decided(self.ledger.pay(db, sender, booking_id, paid), nothing_told)
+
+        return await self._decided(
+            self._trailed(decide, sender, "booking/paid", done=paid or "unpaid", subject=booking_id)
+        )
+
+    def note_refusal(self, sender: Sender, topic: str, refusal: Refusal) -> None:
+        """A call that stands for this topic was refused before anything of it was decided."""
+        self.box.audit.gather_alone(refused(refusal, sender, topic))
 
     async def outcome(self, booking_id: str) -> Outcome | None:
         """A booking's outcome, whoever's it is."""
@@ -251,6 +263,14 @@ class Service:
         except StorageUnavailableError as error:
             raise _unavailable() from error
 
+    async def _asked(self, sender: Sender, topic: str, command: Callable[[], Trailed[T]]) -> T:
+        try:
+            trailed = command()
+        except Refusal as refusal:
+            self.note_refusal(sender, topic, refusal)
+            raise
+        return await self._decided(trailed, quick=topic in QUICK)
+
     async def _decided(self, decide: Decide[T], *, quick: bool = False) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -267,7 +287,7 @@ class Service:
 
     # From requests to the ledger's jobs
 
-    def _booking(self, sender: Sender, request: BookingRequest) -> Decide[Outcome]:
+    def _booking(self, sender: Sender, request: BookingRequest) -> Trailed[Outcome]:
         ids = {"booking_id": request.booking_id, "showing_id": request.showing_id}
         user_id = _behalf(sender, request.user_id, ids)
         if request.booking_id is None and sender.is_of_the_house:
@@ -279,34 +299,56 @@ class Service:
         )
         order = Order(sender, user_id, booking_id, request.showing_id, request.seat_ids, request.email)
         now = self.now()
-        return _naming(lambda db: self.ledger.book(db, order, now), ids)
+        decide = _naming(lambda db: self.ledger.book(db, order, now), ids)
+        return self._trailed(decide, sender, "booking/request", now, user_id=user_id)
 
-    def _cancellation(self, sender: Sender, booking_id: str, named: str | None) -> Decide[Outcome]:
+    def _cancellation(self, sender: Sender, booking_id: str, named: str | None) -> Trailed[Outcome]:
         ids = {"booking_id": booking_id}
         user_id = None if named is None else _behalf(sender, named, ids)
         now = self.now()
-        return _naming(lambda db: self.ledger.cancel(db, sender, booking_id, user_id, now), ids)
+        decide = _naming(lambda db: self.ledger.cancel(db, sender, booking_id, user_id, now), ids)
+        return self._trailed(decide, sender, "booking/cancel", now, user_id=user_id)
 
-    def _hold(self, sender: Sender, request: HoldRequest) -> Decide[Notice]:
+    def _hold(self, sender: Sender, request: HoldRequest) -> Trailed[Notice]:
         order, ids = _hold_order(sender, request)
         now = self.now()
-        return _naming(lambda db: self.ledger.hold(db, order, now), ids)
+        decide = _naming(lambda db: self.ledger.hold(db, order, now), ids)
+        return self._trailed(decide, sender, "seats/hold", now, user_id=order.user_id)
 
-    def _release(self, sender: Sender, request: ReleaseRequest) -> Decide[Notice]:
+    def _release(self, sender: Sender, request: ReleaseRequest) -> Trailed[Notice]:
         order, ids = _hold_order(sender, request)
         now = self.now()
-        return _naming(lambda db: self.ledger.release(db, order, now), ids)
+        decide = _naming(lambda db: self.ledger.release(db, order, now), ids)
+        return self._trailed(decide, sender, "seats/release", now, user_id=order.user_id)
 
-    def _showing(self, sender: Sender, request: ShowingRequest) -> Decide[Showing]:
+    def _showing(self, sender: Sender, request: ShowingRequest) -> Trailed[Showing]:
         now = self.now()
-        return lambda db: self.ledger.change_showing(db, sender, request, now)
+        return self._trailed(
+            lambda db: self.ledger.change_showing(db, sender, request, now),
+            sender,
+            "showing/request",
+            now,
+            done=_DONE[request.action],
+            subject=request.showing.showing_id,
+        )
+
+    def _trailed(
+        self, decide: Decide[T], sender: Sender, topic: str, now: float | None = None, **more: Any
+    ) -> Trailed[T]:
+        return Trailed(self.box.audit, decide, sender, topic, self.now() if now is None else now, **more)
 
     # Users, other processes, and time
 
-    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool) -> None:
+    async def user_deactivated(self, user_id: str, *, cancel_bookings: bool, by: Actor = NOBODY) -> None:
         """End a user's holds, and their bookings if asked. Raises Refusal ``storage_unavailable``."""
         now = self.now()
-        await self._decided(lambda db: self.ledger.end_user(db, user_id, cancel_bookings=cancel_bookings, now=now))
+
+        def decide(db: sqlite_utils.Database) -> Decided[None]:
+            decided = self.ledger.end_user(db, user_id, cancel_bookings=cancel_bookings, now=now)
+            record_bookings(db, self.box.audit, by, decided.effects.outcomes)
+            return decided
+
+        await self._decided(decide)
 
     async def reload(self) -> None:
         """Read the cinema anew, because another process wrote to it, and tell what is different now."""
@@ -448,10 +490,16 @@ class Service:
                 raise _unavailable()
             return decide(db)
 
-        self._queue(job, told, quick=quick)
+        undone = decide.undone if isinstance(decide, Trailed) else None
+        self._queue(job, told, quick=quick, undone=undone)
 
     def _queue(
-        self, job: Decide[T], told: Callable[[Decided[T] | None, Refusal | None], None], *, quick: bool = False
+        self,
+        job: Decide[T],
+        told: Callable[[Decided[T] | None, Refusal | None], None],
+        *,
+        quick: bool = False,
+        undone: Callable[[sqlite_utils.Database, BaseException], None] | None = None,
     ) -> None:
 
         def done(decided: Decided[T] | None, error: BaseException | None) -> None:
@@ -465,7 +513,7 @@ class Service:
                 self.metrics.refused(refusal.code)
                 told(None, refusal)
 
-        self.box.database.submit(job, done, quick=quick)
+        self.box.database.submit(job, done, quick=quick, undone=undone)
 
     def _tell(self, effects: Effects) -> None:
         """Take a transaction's effects into the present, then publish them."""
