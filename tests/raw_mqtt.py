@@ -154,6 +154,11 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
+def from_address(source: str | None) -> aiohttp.TCPConnector:
+    """A connector whose connections come from that address of loopback, and end with each request."""
+    return aiohttp.TCPConnector(local_addr=None if source is None else (source, 0), force_close=True)
+
+
 class TcpTransport:
     """A plain socket: what the client does not ask for stays in the kernel, as with a client that does not read."""
 
@@ -161,8 +166,13 @@ class TcpTransport:
         self.socket = connected
 
     @classmethod
-    async def open(cls, address: tuple[str, int], receive_buffer: int | None = None) -> TcpTransport:
+    async def open(
+        cls, address: tuple[str, int], receive_buffer: int | None = None, *, source: str | None = None
+    ) -> TcpTransport:
+        """``source`` is the client's own address: one of loopback's many."""
         connected = socket.socket()
+        if source is not None:
+            connected.bind((source, 0))
         if receive_buffer is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connected.setblocking(False)
@@ -198,8 +208,10 @@ class WebSocketTransport:
         return self.websocket.close_code
 
     @classmethod
-    async def open(cls, address: tuple[str, int], path: str = "/mqtt", **headers: str) -> WebSocketTransport:
-        session = aiohttp.ClientSession()
+    async def open(
+        cls, address: tuple[str, int], path: str = "/mqtt", *, source: str | None = None, **headers: str
+    ) -> WebSocketTransport:
+        session = aiohttp.ClientSession(connector=from_address(source))
         try:
             url = f"http://{address[0]}:{address[1]}{path}"
             websocket = await session.ws_connect(

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from broker.database import Database, connect
 from broker.plugin import CALLER, IDENTITY_ATTRIBUTE, Caller, Identity, Refusal, RouteHandler
 from config import Settings, load_settings
-from plugins.auth import AuthPlugin, commands, passwords, users, wire
+from plugins.auth import AuthPlugin, accounts, commands, passwords, users, wire
 from plugins.auth.accounts import Authority
 from plugins.auth.passwords import Passwords, hash_password, hash_unless_same
 
@@ -254,6 +254,64 @@ async def test_a_sign_in_that_a_change_overtakes_is_decided_anew(box: TinyBox, m
 
 
 # The memory of right passwords
+
+
+async def test_of_the_addresses_that_a_user_signs_in_from_the_latest_are_remembered(
+    box: TinyBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "KNOWN_ADDRESSES", 3)
+    alice = await box.add("alice")
+    for number in range(5):
+        box.time += 1
+        assert await box.sign_in("alice", PASSWORD, f"192.0.2.{number}")
+
+    async def known() -> list[str]:
+        rows = await box.database.write(
+            lambda db: db.execute("SELECT address FROM known_addresses WHERE user_id = ? ORDER BY at", [alice])
+        )
+        return [address for (address,) in rows]
+
+    assert await known() == ["192.0.2.2", "192.0.2.3", "192.0.2.4"]
+    box.time += users.KNOWN_SECONDS
+    assert await box.sign_in("alice", PASSWORD, "192.0.2.9")
+    assert await known() == ["192.0.2.9"]
+
+
+async def test_an_address_is_noted_once_a_day(box: TinyBox) -> None:
+    alice = await box.add("alice")
+
+    async def noted() -> float:
+        return float(
+            await box.database.write(
+                lambda db: db.execute("SELECT at FROM known_addresses WHERE user_id = ?", [alice]).fetchone()[0]
+            )
+        )
+
+    for hours, expected in ((0, NOON), (23, NOON), (2, NOON + 25 * HOUR)):
+        box.time += hours * HOUR
+        assert await box.sign_in("alice", PASSWORD)
+        assert await noted() == expected
+
+
+async def test_a_visitor_has_no_password_and_no_known_address(box: TinyBox) -> None:
+    visitor = await box.visitor()
+    assert await box.sign_in(visitor, await box.token(visitor))
+    assert await box.database.write(lambda db: db.table("known_addresses").count) == 0
+
+
+async def test_who_signed_in_long_ago_and_is_gone_is_remembered_no_more(
+    box: TinyBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "SEEN_AT_MOST", 3)
+    first = await box.visitor()
+    box.connected.add(first)
+    assert await box.sign_in(first, await box.token(first))
+    for _ in range(10):
+        visitor = await box.visitor()
+        assert await box.sign_in(visitor, await box.token(visitor))
+    seen = box.plugin._accounts._signed_in
+    assert len(seen) == 3
+    assert {first, visitor} <= set(seen)
 
 
 async def test_a_right_password_is_checked_once_in_five_minutes_and_a_wrong_one_each_time(

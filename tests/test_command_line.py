@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boxes import ONE_ADDRESS
 
 from broker.host import plugin_classes
 from config import load_settings
@@ -80,7 +81,8 @@ class Terminal:
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LYNRIE_")}
-    return Terminal(tmp_path, {**environment, "LYNRIE_LISTENERS__WEB__BIND": "127.0.0.1:0"})
+    limits = {f"LYNRIE_LIMITS__{name.upper()}": str(value) for name, value in ONE_ADDRESS.items()}
+    return Terminal(tmp_path, {**environment, **limits, "LYNRIE_LISTENERS__WEB__BIND": "127.0.0.1:0"})
 
 
 @pytest.fixture
