@@ -148,6 +148,7 @@ class BookingSettings(Section):
     max_held_seats: Positive
     max_seats_per_showing: Positive
     max_held_per_address: Positive
+    max_share_per_address: Annotated[int, Field(ge=1, le=100)]
     sales_close_minutes: int
     cancel_until_minutes: Natural
 

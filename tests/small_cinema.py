@@ -47,6 +47,7 @@ def terms(**changed: int) -> BookingSettings:
         "max_held_seats": 10,
         "max_seats_per_showing": 20,
         "max_held_per_address": 30,
+        "max_share_per_address": 50,
         "sales_close_minutes": 0,
         "cancel_until_minutes": 30,
     }

@@ -101,3 +101,21 @@ def test_caps_are_the_customers_alone() -> None:
         assert failure.code == "too_many_seats"
     almost = rules.Belongings(held=9, in_showing=19, from_address=29)
     assert rules.why_not_more(hold_order(ALICE, SEATS[:1]), almost, limits) is None
+
+
+@pytest.mark.parametrize(
+    ("percent", "per_person", "room_seats", "most"),
+    [
+        (50, 20, 200, 100),
+        (50, 20, 41, 20),
+        (50, 20, 30, 20),  # what one person may have, one address may have
+        (99, 5, 30, 29),
+        (100, 5, 30, 30),
+    ],
+)
+def test_an_addresss_share_is_in_percent_but_never_less_than_one_person_may_have(
+    percent: int, per_person: int, room_seats: int, most: int
+) -> None:
+    limits = terms(max_share_per_address=percent, max_seats_per_showing=per_person)
+    allowed = [n for n in range(1, room_seats + 1) if rules.why_not_this_share(n, room_seats, limits) is None]
+    assert allowed == list(range(1, most + 1))

@@ -26,17 +26,22 @@ from small_cinema import (
     SHOWING,
     VISITOR,
     Desk,
+    add_room,
     add_showing,
     an_id,
+    make_users,
     sender_of,
 )
 
+from broker.database import connect
 from broker.plugin import Refusal
 from plugins.booking import rules
 from plugins.booking.cinema import Decided
+from plugins.booking.ledger import migrations
 from plugins.booking.reading import find_bookings, snapshot, stored_outcome
 from plugins.booking.wire import ShowingRequest, iso_seconds
 
+DAY = 24 * HOUR
 BOOKING, OTHER_BOOKING = an_id(0xB0), an_id(0xB1)
 
 
@@ -418,6 +423,89 @@ def test_an_address_is_capped_over_its_customers_but_not_its_kiosks(tmp_path: Pa
     assert desk.hold(BOB, SEATS[3:5]).answer.code == "too_many_seats"
     assert desk.hold(BOB, SEATS[3:5], address="192.0.2.2").answer.status == "held"
     assert desk.hold(ALICE, [*SEATS[:3], SEATS[5]]).answer.status == "held"
+
+
+def test_an_address_has_its_share_of_a_showing_in_holds_and_bookings_together(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "small.db", max_seats_per_showing=6, max_share_per_address=30)  # 9 of 30 seats
+    assert desk.hold(ALICE, SEATS[:5]).answer.status == "held"
+    assert desk.book(BOB, SEATS[5:8]).answer.status == "confirmed"
+    failed = desk.book(VISITOR, SEATS[8:10]).answer
+    assert (failed.status, failed.code) == ("failed", "too_many_seats")
+    assert "At most 9 seats" in failed.message
+    assert "desk" in failed.message
+    rejected = desk.hold(VISITOR, SEATS[8:10]).answer
+    assert (rejected.status, rejected.code, rejected.message) == ("rejected", "too_many_seats", failed.message)
+    # What is held already is no more when it is booked, or held on.
+    assert desk.hold(ALICE, SEATS[:5]).answer.status == "held"
+    assert desk.book(ALICE, SEATS[:5]).answer.status == "confirmed"
+    assert desk.book(VISITOR, SEATS[8:9]).answer.status == "confirmed"
+    assert desk.book(VISITOR, SEATS[9:10]).answer.code == "too_many_seats"
+    # Another showing, another address and the house, also for others, have seats of their own.
+    assert desk.book(VISITOR, SEATS[9:10], showing_id=LATE_SHOWING).answer.status == "confirmed"
+    assert desk.book(VISITOR, SEATS[9:10], address="192.0.2.2").answer.status == "confirmed"
+    assert desk.book(KIOSK, SEATS[10:20], user_id=BOB).answer.status == "confirmed"
+    assert desk.hold(MANAGER, SEATS[20:30]).answer.status == "held"
+
+
+def test_a_cancelled_booking_counts_no_longer_in_its_addresss_share(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "small.db", max_seats_per_showing=6, max_share_per_address=30)
+    first = desk.book(ALICE, SEATS[:6]).answer
+    desk.book(BOB, SEATS[6:9])
+    assert desk.book(BOB, SEATS[9:10]).answer.code == "too_many_seats"
+    desk.cancel(ALICE, first.booking_id)
+    assert desk.book(BOB, SEATS[9:12]).answer.status == "confirmed"
+
+
+def test_bookings_of_before_there_were_shares_stand_and_are_nobodys_share(tmp_path: Path) -> None:
+    db = connect(tmp_path / "old.db")
+    migrations.apply(db, stop_before="where_bookings_come_from")
+    make_users(db)
+    add_room(db, ROOM, "Room 1", SEATS)
+    add_showing(db, SHOWING, NOW + 10 * HOUR)
+    db.conn.execute(
+        "INSERT INTO bookings (booking_id, number, showing_id, user_id, requested_by, status, message, total_cents, "
+        "currency, key, created_at) VALUES (?, 'OLD222', ?, ?, ?, 'confirmed', '', 950, 'EUR', 'k', 0)",
+        (BOOKING, SHOWING, ALICE, ALICE),
+    )
+    db.conn.execute("INSERT INTO booking_seats VALUES (?, ?, 0, 950)", (BOOKING, SEATS[0]))
+    migrations.apply(db)
+    db.conn.close()
+    desk = Desk(tmp_path / "old.db", max_seats_per_showing=2, max_share_per_address=1)
+    assert stored_outcome(desk.db, BOOKING) is not None
+    assert desk.book(BOB, SEATS[:1]).answer.code == "seats_unavailable"
+    assert desk.book(BOB, SEATS[1:3]).answer.status == "confirmed"
+    assert desk.book(VISITOR, SEATS[3:4]).answer.code == "too_many_seats"
+
+
+def test_who_booked_and_cancelled_a_hundred_times_within_a_day_books_no_more_until_the_day_is_over(desk: Desk) -> None:
+    for n in range(100):
+        desk.now = NOW + n
+        desk.cancel(ALICE, desk.book(ALICE, SEATS[:1]).answer.booking_id)
+    with pytest.raises(Refusal) as caught:
+        desk.book(ALICE, SEATS[:1], booking_id=BOOKING)
+    assert (refusal_code(caught), caught.value.status, caught.value.retry_after) == ("rate_limited", 429, DAY - 99)
+    assert stored_outcome(desk.db, BOOKING) is None
+    assert desk.hold(ALICE, SEATS[:1]).answer.status == "held"
+    assert desk.book(KIOSK, SEATS[1:2], user_id=ALICE).answer.status == "confirmed"
+    assert desk.book(BOB, SEATS[2:3]).answer.status == "confirmed"
+    starts_at = iso_seconds(NOW + 3 * DAY)
+    change(desk, "update", showing_id=SHOWING, starts_at=starts_at)
+    desk.now = NOW + DAY
+    with pytest.raises(Refusal):
+        desk.book(ALICE, SEATS[:1])
+    desk.now += 0.001
+    assert desk.book(ALICE, SEATS[:1]).answer.status == "confirmed"
+
+
+def test_what_the_house_books_and_cancels_for_a_customer_is_not_the_customers_doing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "CANCELLED_PER_DAY", 2)
+    for _ in range(3):
+        for owner in (ALICE, KIOSK):
+            desk.cancel(KIOSK, desk.book(KIOSK, SEATS[:1], user_id=owner).answer.booking_id)
+    assert desk.book(KIOSK, SEATS[:1]).answer.status == "confirmed"
+    assert desk.book(ALICE, SEATS[1:2]).answer.status == "confirmed"
 
 
 def test_a_start_with_the_clock_behind_moves_the_holds_and_those_whom_they_concern_are_told(desk: Desk) -> None:

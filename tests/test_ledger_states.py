@@ -36,7 +36,13 @@ from plugins.booking.present import Copy
 from plugins.booking.reading import snapshot
 from plugins.booking.wire import ShowingRequest, iso_seconds
 
-CAPS = {"max_seats": 3, "max_held_seats": 3, "max_seats_per_showing": 4, "max_held_per_address": 5}
+CAPS = {
+    "max_seats": 3,
+    "max_held_seats": 3,
+    "max_seats_per_showing": 4,
+    "max_held_per_address": 5,
+    "max_share_per_address": 1,  # so that max_seats_per_showing is an address's share, too
+}
 FEW_SEATS = (*SEATS[:5], OTHER_SEATS[0])
 
 senders = st.sampled_from([ALICE, BOB, VISITOR, KIOSK, MANAGER])
@@ -197,6 +203,12 @@ class Cinema(RuleBasedStateMachine):
             "SELECT count(*) FROM seat_claims WHERE held_address IS NOT NULL GROUP BY held_address"
         ):
             assert count <= CAPS["max_held_per_address"]
+        for (count,) in execute(
+            "SELECT count(*) FROM (SELECT showing_id, held_address AS address FROM seat_claims UNION ALL "
+            "SELECT showing_id, address FROM bookings JOIN booking_seats USING (booking_id) "
+            "WHERE status = 'confirmed') WHERE address IS NOT NULL GROUP BY showing_id, address"
+        ):
+            assert count <= CAPS["max_seats_per_showing"]
 
     @invariant()
     def no_hold_lasts_longer_than_allowed(self) -> None:

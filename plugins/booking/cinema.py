@@ -30,6 +30,11 @@ class Sender:
         return self.role in ("kiosk", "manager")
 
     @property
+    def counted_address(self) -> str | None:
+        """The address whose share this sender's seats are of; None for the house, which has none."""
+        return None if self.is_of_the_house else self.address
+
+    @property
     def is_manager(self) -> bool:
         return self.role == "manager"
 

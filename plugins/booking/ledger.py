@@ -86,20 +86,21 @@ class Ledger:
     def book(self, db: sqlite_utils.Database, order: Order, now: float) -> Decided[Outcome]:
         """Book all the seats or none. The answer is the booking's outcome, a stored failure, or what it was before.
 
-        Raises Refusal ``forbidden``, ``unknown_user`` or ``conflict``.
+        Raises Refusal ``forbidden``, ``unknown_user``, ``conflict`` or ``rate_limited``.
         """
         execute = db.conn.execute
         effects = self._swept(execute, now)
         _require_active(execute, order.sender, order.user_id)
         if (known := _known_booking(execute, order.booking_id, order)) is not None:
             return Decided(known, effects, repeated=True)
+        _require_few_cancellations(execute, order.sender, now)
         showing = find_showing(execute, order.showing_id)
         failure = rules.why_not_sell(showing, order.seat_ids, now, self.terms)
         if showing is None or failure is not None:
             assert failure is not None
             return self._failed(execute, order, failure, effects)
         seats = asked_seats(execute, showing, order.seat_ids)
-        failure = rules.why_not_these(seats, order) or self._why_not_more(execute, order, seats)
+        failure = rules.why_not_these(seats, order) or self._why_not_more(execute, order, showing, seats)
         if failure is not None:
             return self._failed(execute, order, failure, effects)
         return self._sold(execute, order, showing, seats, effects)
@@ -132,7 +133,7 @@ class Ledger:
             currency=showing.currency,
             key=self._new_key(),
         )
-        outcome = self._insert_booking(execute, outcome, order.email)
+        outcome = self._insert_booking(execute, outcome, order.email, order.sender.counted_address)
         execute(
             "INSERT INTO booking_seats (booking_id, seat_id, place, price_cents) VALUES "  # noqa: S608  # marks alone
             + ", ".join(["(?, ?, ?, ?)"] * len(prices)),
@@ -146,13 +147,13 @@ class Ledger:
         effects.outcomes.append(outcome)
         return Decided(outcome, effects)
 
-    def _insert_booking(self, execute: Execute, outcome: Outcome, email: str | None) -> Outcome:
+    def _insert_booking(self, execute: Execute, outcome: Outcome, email: str | None, address: str | None) -> Outcome:
         """Store it, under another number where the one that was drawn is another booking's."""
         while True:
             inserted = execute(
                 "INSERT INTO bookings (booking_id, number, showing_id, user_id, requested_by, status, message, "
-                "total_cents, currency, email, key, created_at) VALUES (?, ?, ?, ?, ?, 'confirmed', ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (number) DO NOTHING",
+                "total_cents, currency, email, key, created_at, address, seats) "
+                "VALUES (?, ?, ?, ?, ?, 'confirmed', ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
                 (
                     outcome.booking_id,
                     outcome.number,
@@ -165,6 +166,8 @@ class Ledger:
                     email,
                     outcome.key,
                     outcome.created_at,
+                    address,
+                    len(outcome.seat_ids),
                 ),
             )
             if inserted.rowcount:
@@ -204,7 +207,7 @@ class Ledger:
         return Decided(outcome, effects)
 
     def _why_not_more(
-        self, execute: Execute, order: Order | HoldOrder, seats: Mapping[str, AskedSeat]
+        self, execute: Execute, order: Order | HoldOrder, showing: Showing, seats: Mapping[str, AskedSeat]
     ) -> Failure | None:
         if order.sender.is_of_the_house:
             return None
@@ -220,20 +223,27 @@ class Ledger:
             "WHERE showing_id = ? AND user_id = ? AND status = 'confirmed'",
             (order.showing_id, order.user_id),
         ).fetchone()
-        from_address = 0
-        if isinstance(order, HoldOrder):
-            (from_address,) = execute(
-                "SELECT count(*) FROM seat_claims WHERE held_address = ?", (order.sender.address,)
-            ).fetchone()
-            from_address -= sum(
-                seat.hold is not None and seat.hold.address == order.sender.address for seat in seats.values()
-            )
+        from_address, address_in_showing = execute(
+            "SELECT count(*), coalesce(sum(showing_id = ?2), 0) + (SELECT coalesce(sum(seats), 0) FROM bookings "
+            "WHERE showing_id = ?2 AND address = ?1 AND status = 'confirmed') FROM seat_claims WHERE held_address = ?1",
+            (order.sender.address, order.showing_id),
+        ).fetchone()
+        counted = sum(seat.hold is not None and seat.hold.address == order.sender.address for seat in seats.values())
         belongings = rules.Belongings(
             held=len(held),
             in_showing=booked + held.count(order.showing_id),
-            from_address=from_address,
+            from_address=from_address - counted,
+            address_in_showing=address_in_showing - counted,
         )
-        return rules.why_not_more(order, belongings, self.terms)
+        return rules.why_not_more(order, belongings, self.terms) or self._why_not_this_share(
+            execute, showing, belongings.address_in_showing + len(order.seat_ids)
+        )
+
+    def _why_not_this_share(self, execute: Execute, showing: Showing, seats: int) -> Failure | None:
+        if rules.is_within_anybodys_share(seats, self.terms):
+            return None  # nearly always, without a look at the room
+        (room_seats,) = execute("SELECT count(*) FROM seats WHERE room_id = ?", (showing.room_id,)).fetchone()
+        return rules.why_not_this_share(seats, room_seats, self.terms)
 
     def cancel(
         self, db: sqlite_utils.Database, sender: Sender, booking_id: str, user_id: str | None, now: float
@@ -291,7 +301,7 @@ class Ledger:
             assert failure is not None
             return _rejected(order, failure, effects)
         seats = asked_seats(execute, showing, order.seat_ids)
-        failure = rules.why_not_these(seats, order) or self._why_not_more(execute, order, seats)
+        failure = rules.why_not_these(seats, order) or self._why_not_more(execute, order, showing, seats)
         if failure is not None:
             return _rejected(order, failure, effects)
         holds = [self._hold_from_now(execute, order, seats[seat_id], now) for seat_id in order.seat_ids]
@@ -324,7 +334,7 @@ class Ledger:
             run=run_name,
             since=times[0],
             until=times[1],
-            address=None if order.sender.is_of_the_house else order.sender.address,
+            address=order.sender.counted_address,
         )
 
     def _held(
@@ -640,6 +650,18 @@ def _require_active(execute: Execute, sender: Sender, user_id: str) -> None:
         "SELECT user_id, role FROM users WHERE user_id IN (?, ?) AND is_active", (sender.user_id, user_id)
     ).fetchall()
     rules.require_active(sender, user_id, dict(rows))
+
+
+def _require_few_cancellations(execute: Execute, sender: Sender, now: float) -> None:
+    if sender.is_of_the_house:
+        return
+    row = execute(
+        "SELECT cancelled_at FROM bookings WHERE user_id = ?1 AND requested_by = user_id AND status = 'cancelled' "
+        "AND cancelled_at BETWEEN ?2 AND ?3 ORDER BY cancelled_at DESC LIMIT 1 OFFSET ?4",
+        (sender.user_id, now - rules.DAY_SECONDS, now, rules.CANCELLED_PER_DAY - 1),
+    ).fetchone()
+    if row is not None:
+        raise rules.cancelled_too_often(row[0], now)
 
 
 def _known_booking(execute: Execute, booking_id: str, order: Order | HoldOrder) -> Outcome | None:

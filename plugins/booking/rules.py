@@ -19,9 +19,12 @@ from config.settings import BookingSettings
 from plugins.booking.cinema import AskedSeat, Failure, Hold, HoldOrder, Order, Outcome, Sender, Showing
 
 KIOSK_CANCELS_SECONDS = 15 * 60
-FAILURES_KEPT_SECONDS = 24 * 3600
+DAY_SECONDS = 24 * 3600
+FAILURES_KEPT_SECONDS = DAY_SECONDS
 FAILURES_KEPT_PER_CUSTOMER = 200
 KIOSK_MINE_SECONDS = 3600
+CANCELLED_PER_DAY = 100
+"""Bookings that a visitor or customer may have cancelled within a day: each stays in the books for ever."""
 
 # Without 0 and O, 1, I and L, which people confuse when they read a number aloud.
 NUMBER_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
@@ -173,12 +176,13 @@ class Belongings:
     """What a user, and an address, has already, without the seats that are asked for.
 
     ``held`` over all showings, ``in_showing`` held or booked in this one, ``from_address`` held by visitors and
-    customers of the sender's address.
+    customers of the sender's address, ``address_in_showing`` held or booked by them in this one.
     """
 
     held: int = 0
     in_showing: int = 0
     from_address: int = 0
+    address_in_showing: int = 0
 
 
 def why_not_more(order: Order | HoldOrder, belongings: Belongings, terms: BookingSettings) -> Failure | None:
@@ -195,6 +199,22 @@ def why_not_more(order: Order | HoldOrder, belongings: Belongings, terms: Bookin
     if belongings.from_address + asked > terms.max_held_per_address:
         return Failure("too_many_seats", f"At most {terms.max_held_per_address} seats held from one address.")
     return None
+
+
+def is_within_anybodys_share(seats: int, terms: BookingSettings) -> bool:
+    """Whether one address may have so many seats of a showing however small its room is."""
+    return seats <= terms.max_seats_per_showing or terms.max_share_per_address == 100
+
+
+def why_not_this_share(seats: int, room_seats: int, terms: BookingSettings) -> Failure | None:
+    """Whether visitors and customers of one address would have more seats of a showing than their share of its room."""
+    share = max(room_seats * terms.max_share_per_address // 100, terms.max_seats_per_showing)
+    if is_within_anybodys_share(seats, terms) or seats <= share:
+        return None
+    return Failure(
+        "too_many_seats",
+        f"At most {share} seats of this showing for all who book from one address. Ask at the desk or kiosk for more.",
+    )
 
 
 # Holds
@@ -226,6 +246,16 @@ def hold_times(run: Run | None, now: float, terms: BookingSettings) -> tuple[flo
 
 
 # Cancelling
+
+
+def cancelled_too_often(oldest: float, now: float) -> Refusal:
+    """Why somebody books no more today. ``oldest`` is the first of the last :data:`CANCELLED_PER_DAY` cancellations."""
+    return Refusal(
+        "rate_limited",
+        f"You cancelled {CANCELLED_PER_DAY} bookings within a day. Come back tomorrow, or ask at the desk.",
+        status=429,
+        retry_after=oldest + DAY_SECONDS - now,
+    )
 
 
 def require_cancellable(outcome: Outcome, starts_at: float, sender: Sender, now: float, terms: BookingSettings) -> None:
