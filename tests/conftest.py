@@ -10,9 +10,22 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 from boxes import SAMPLE_PLUGINS, start_box
+from hypothesis import settings
 from raw_mqtt import RawClient
 
 from broker.host import Host
+
+# The same everywhere, in CI too: random, so that each run tries something new, and a failure prints what reproduces it.
+# A case that was found is kept as an @example, not in a folder. `--hypothesis-profile=long` is for minutes by hand.
+settings.register_profile("box", deadline=None, print_blob=True, database=None)
+settings.register_profile("long", settings.get_profile("box"), max_examples=5000)
+settings.load_profile("box")
+
+
+def examples(number: int) -> settings:
+    """So many examples of what costs more than a plain call, instead of the profile's 100, and as much more by hand."""
+    return settings(max_examples=max(1, number * settings.default.max_examples // 100))  # type: ignore[union-attr]
+
 
 StartBox = Callable[..., Awaitable[Host]]
 OpenClient = Callable[..., Awaitable[RawClient]]
