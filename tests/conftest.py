@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 import trustme
 from boxes import SAMPLE_PLUGINS, start_box
 from hypothesis import settings
@@ -49,6 +50,15 @@ async def box(tmp_path: Path) -> AsyncIterator[StartBox]:
     """``await box(limits={…})`` starts a box with the sample plugins; the sections are those of the settings."""
     async with boxes(tmp_path, plugins=SAMPLE_PLUGINS) as start:
         yield start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+    """One box with the sample plugins for all of a module's tests: each must leave nothing behind in it."""
+    limits = {"connections_per_second": 1e6, "connections_burst": 1_000_000, "messages_burst": 1_000_000}
+    host = await start_box(tmp_path_factory.mktemp("one"), plugins=SAMPLE_PLUGINS, limits=limits)
+    yield host
+    await host.stop()
 
 
 @pytest.fixture

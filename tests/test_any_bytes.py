@@ -4,13 +4,12 @@ over raw sockets. What was found once stays as an ``@example``."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from boxes import SAMPLE_PLUGINS, plugin, start_box
+from boxes import plugin
 from conftest import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -211,15 +210,6 @@ def test_any_body_is_malformed_or_says_one_thing(first: int, body: bytes) -> Non
 # The gate
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
-    """One box for all examples: none may leave anything behind in it."""
-    limits = {"connections_per_second": 1e6, "connections_burst": 1_000_000, "messages_burst": 1_000_000}
-    host = await start_box(tmp_path_factory.mktemp("any"), plugins=SAMPLE_PLUGINS, limits=limits)
-    yield host
-    await host.stop()
-
-
 async def assert_others_are_served(host: Host) -> None:
     other = await (await RawClient.open(host)).connect("other")
     await other.subscribe("other/#", qos=1)
@@ -255,9 +245,9 @@ def connects(draw: st.DrawFn) -> bytes:
 @given(connects(), st.sampled_from([b"", PINGREQ]) | NOISE)
 @example(connect("ann", "ann-demo", client_id="\ufeff"), b"")
 @example(packet(0x10, field("MQTT") + b"\x04\xc2\0\0" + field("") + field("ann") + field(b"\xff")), PINGREQ)
-async def test_any_connect_is_let_in_refused_by_a_code_or_closed(host: Host, data: bytes, behind: bytes) -> None:
+async def test_any_connect_is_let_in_refused_by_a_code_or_closed(one_box: Host, data: bytes, behind: bytes) -> None:
     before = asyncio.all_tasks()
-    raw = await RawClient.open(host)
+    raw = await RawClient.open(one_box)
     await raw.send(data, behind, DISCONNECT)
     answers = await raw.read_to_end()
     try:
@@ -276,7 +266,7 @@ async def test_any_connect_is_let_in_refused_by_a_code_or_closed(host: Host, dat
         if code == 0 and read.username is not None:
             assert read.password == read.username.encode() + b"-demo"
     await raw.close()
-    await assert_nothing_is_left(host, before)
+    await assert_nothing_is_left(one_box, before)
 
 
 # Whole connections
@@ -381,14 +371,14 @@ def forget(host: Host) -> None:
 @examples(60)
 @given(st.lists(STEPS, max_size=25))
 async def test_whatever_strangers_send_leaves_nothing_behind_and_others_are_served(
-    host: Host, steps: Iterable[tuple[int, tuple[str, bytes]]]
+    one_box: Host, steps: Iterable[tuple[int, tuple[str, bytes]]]
 ) -> None:
-    forget(host)
+    forget(one_box)
     before = asyncio.all_tasks()
-    visitors = [Visitor(host, number) for number in range(3)]
+    visitors = [Visitor(one_box, number) for number in range(3)]
     for number, (step, data) in steps:
         await visitors[number].take(step, data)
-    await assert_others_are_served(host)
+    await assert_others_are_served(one_box)
     for visitor in visitors:
         await visitor.leave()
-    await assert_nothing_is_left(host, before)
+    await assert_nothing_is_left(one_box, before)
