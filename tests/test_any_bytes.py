@@ -248,7 +248,9 @@ def connects(draw: st.DrawFn) -> bytes:
 async def test_any_connect_is_let_in_refused_by_a_code_or_closed(one_box: Host, data: bytes, behind: bytes) -> None:
     before = asyncio.all_tasks()
     raw = await RawClient.open(one_box)
-    await raw.send(data, behind, DISCONNECT)
+    await raw.send(data, behind)
+    assert isinstance(raw.transport, TcpTransport)
+    raw.transport.half_close()
     answers = await raw.read_to_end()
     try:
         read = packets.parse_connect(Framer(LARGEST).feed(data)[0][1])
