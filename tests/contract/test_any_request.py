@@ -42,6 +42,8 @@ async def box(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
             "messages_burst": many,
             "registrations_per_hour": many,
             "visitors_per_hour": many,
+            "login_failures_per_minute": many,
+            "login_failures_per_username": many,
         },
     )
     yield premises
