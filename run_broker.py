@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 import time
@@ -24,8 +25,13 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from broker import collector
+from broker.backup import BackupError, in_words, megabytes, take_backup
+from broker.damage import WayBack
 from broker.database import DatabaseError
 from broker.host import Host, StartError, plugin_classes
+from broker.lock import FileLock, HeldError
+from broker.restore import RestoreError
+from broker.restore import restore as restore_backup
 from config import Settings, SettingsError, load_settings
 from plugins.booking import demo as demo_cinema
 from plugins.booking import imports
@@ -79,13 +85,13 @@ def front(context: typer.Context, config: ConfigOption = None, demo: DemoOption 
     Without a command it serves.
     """
     if context.invoked_subcommand is None:
-        _serve(_settings(context), demo=demo)
+        _serve(_settings(context), demo=demo, command=_command(context))
 
 
 @app.command()
 def serve(context: typer.Context, config: ConfigOption = None, demo: DemoOption = False) -> None:
     """Open the doors and serve until Ctrl-C or SIGTERM."""
-    _serve(_settings(context), demo=_asked(context, "demo"))
+    _serve(_settings(context), demo=_asked(context, "demo"), command=_command(context))
 
 
 @app.command("import")
@@ -103,6 +109,37 @@ def import_file(
 
 
 @app.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
+    config: ConfigOption = None,
+    demo: DemoOption = False,
+) -> None:
+    """Make a backup of the database, which the box may be serving; checked before it gets its name."""
+    database = _settings(context).database.path
+    size = take_backup(database, file)
+    _say(f"{file}: a sound backup of {database}, {megabytes(size)}.")
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup that the box or “backup” made.")],
+    config: ConfigOption = None,
+    demo: DemoOption = False,
+) -> None:
+    """Put a backup in the database's place, which is kept beside it; everybody signs in anew. Stop the box before."""
+    settings = _settings(context)
+    restored = restore_backup(file, settings.database.path, plugin_classes(settings), now=time.time())
+    moment = f" of {in_words(restored.made_at)}" if restored.made_at is not None else ""
+    contents = ", ".join(f"{name}: {number}" for name, number in restored.contents.items())
+    _say(f"{settings.database.path} is now the backup{moment} {file}{f' ({contents})' if contents else ''}.")
+    if restored.aside is not None:
+        _say(f"What was there before is kept as {restored.aside}.")
+    _say("All tokens are void: everybody signs in anew.")
+
+
+@app.command()
 def check(context: typer.Context, config: ConfigOption = None) -> None:
     """Look at the settings and the database, and say what to do; status 1 if the box could not serve."""
     try:
@@ -112,7 +149,7 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
         for line in str(error).splitlines():
             _say(str(Finding("settings", line, prevents=True)))
         raise typer.Exit(1) from None
-    findings = list(examine(settings, plugins, now=time.time()))
+    findings = list(examine(settings, plugins, now=time.time(), command=_command(context)))
     for finding in findings:
         _say(str(finding))
     if any(finding.prevents for finding in findings):
@@ -125,7 +162,7 @@ def main() -> None:
         app()
     except (SettingsError, DemoRefusedError) as error:
         _fail(error, status=2)
-    except (StartError, DatabaseError, ImportFileError) as error:
+    except (StartError, DatabaseError, HeldError, BackupError, RestoreError, ImportFileError) as error:
         _fail(error, status=1)
     except OSError as error:
         _fail(f"{error.filename or 'The box'}: {error.strerror or error}", status=1)
@@ -150,20 +187,33 @@ def _settings(context: typer.Context) -> Settings:
     return settings
 
 
+def _command(context: typer.Context) -> str:
+    """How this program was called, for commands that are told to be typed; with the settings that were named."""
+    program = Path(sys.argv[0])
+    words = ["python", str(program)] if program.suffix == ".py" else [program.name]
+    if config := _asked(context, "config"):
+        words += ["--config", str(config)]
+    if _asked(context, "demo"):
+        words.append("--demo")
+    return shlex.join(words)
+
+
 # Serving
 
 
-def _serve(settings: Settings, *, demo: bool) -> None:
+def _serve(settings: Settings, *, demo: bool, command: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[_log_handler()], force=True)
     for beneath in ("amqtt", "transitions"):  # what they tell below an error, the doors tell better
         logging.getLogger(beneath).setLevel(logging.ERROR)
     demo_cinema.refuse_beyond_loopback(settings, demo=demo)
     if demo:
-        demo_cinema.prepare(settings, plugin_classes(settings), now=time.time())
-    asyncio.run(_serve_until_told(settings, demo=demo))
+        with FileLock(settings.database.path):  # the box that serves it has looked already
+            WayBack.of(settings, command).require_sound(time.time())
+            demo_cinema.prepare(settings, plugin_classes(settings), now=time.time())
+    asyncio.run(_serve_until_told(settings, demo=demo, command=command))
 
 
-async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
+async def _serve_until_told(settings: Settings, *, demo: bool, command: str) -> None:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
 
@@ -175,7 +225,7 @@ async def _serve_until_told(settings: Settings, *, demo: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, tell)
 
-    host = Host(settings)
+    host = Host(settings, command=command)
     starting = asyncio.ensure_future(host.start())
     stopping = asyncio.ensure_future(told.wait())
     collecting = asyncio.ensure_future(collector.collect_in_quiet(lambda: host.is_quiet))

@@ -187,12 +187,11 @@ class Database:
     def lock(self) -> None:
         """Keep other boxes from this file until :meth:`close`. Raises DatabaseError."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.take()
         except OSError as error:
             raise DatabaseError(f"{self.path}: {describe(error)}") from error
         except HeldError as error:
-            raise DatabaseError(f"{self.path}: {error}") from None
+            raise DatabaseError(str(error)) from None
 
     def open(
         self,

@@ -15,9 +15,11 @@ from amqtt.errors import PluginError, PluginLoadError
 from amqtt.plugins.base import BasePlugin
 
 from broker.audit import Audit
+from broker.backup_schedule import BackupSchedule
 from broker.census import Census
 from broker.clients import Clients
 from broker.connection import Connection, End, Outbox, Wire
+from broker.damage import WayBack
 from broker.database import Database, DatabaseError
 from broker.doors.bodies import answer
 from broker.doors.metrics import CONNECTIONS as METRICS_CONNECTIONS
@@ -86,7 +88,8 @@ def plugin_classes(settings: Settings) -> list[type[BasePlugin]]:
 
 
 class Host:
-    """One box. ``now`` is the wall clock (seconds since 1970), ``monotonic`` one that nobody sets (seconds).
+    """One box. ``now`` is the wall clock (seconds since 1970), ``monotonic`` one that nobody sets (seconds);
+    ``command`` is how its owner calls this program.
 
     What plugins see of it is :class:`broker.plugin.Box`, what connections see :class:`broker.connection.Switchboard`.
     """
@@ -97,6 +100,7 @@ class Host:
         *,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        command: str = "run_broker.py",
     ) -> None:
         self.settings = settings
         self.limits = settings.limits
@@ -104,6 +108,10 @@ class Host:
         self.monotonic = monotonic
         self.metrics = Metrics(monotonic=monotonic)
         self.database = Database(settings.database.path, committed=self.metrics.committed)
+        self._way_back = WayBack.of(settings, command)
+        self._backups = BackupSchedule(
+            self._way_back.folders, interval=settings.backup.interval_hours * 3600, keep=settings.backup.keep, now=now
+        )
         self.commands: dict[str, Callable[[Command], None]] = {}
         self.packets_received = [0] * 16
         self.clients = Clients()
@@ -163,6 +171,7 @@ class Host:
     async def stop(self) -> None:
         """Take no new work, finish and answer what is in flight, close."""
         self.database.hurry()
+        self._backups.hurry()
         await self._stopping.aclose()
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
@@ -170,6 +179,8 @@ class Host:
         self.audit = Audit(self.database, now=self.now, call_later=loop.call_later)
         self.database.lock()
         stack.push_async_callback(self.database.close)
+        stack.push_async_callback(self._backups.close)
+        await asyncio.to_thread(self._way_back.require_sound, self.now())
         self.database.open(
             migrations_of(plugin_classes(self.settings)),
             foreign_change=self._foreign_change,
@@ -214,6 +225,7 @@ class Host:
         )
         await stack.enter_async_context(self.broker.running())
         await self._open_doors(stack)
+        self._backups.start()
 
     def _places(self, connections: int, of_address: int) -> Places:
         rate = Rate(self.limits.connections_per_second, 1, burst=self.limits.connections_burst)

@@ -23,6 +23,7 @@ class FileLock:
     def __init__(self, database: Path) -> None:
         real = database.resolve()  # by whatever name it is reached, it is one file
         self.path = real.with_name(f"{real.name}.lock")
+        self._database = database
         self._descriptor: int | None = None
 
     @property
@@ -30,7 +31,8 @@ class FileLock:
         return self._descriptor is not None
 
     def take(self) -> None:
-        """Raises HeldError; OSError if the lock's file cannot be made."""
+        """Make the folder if it is missing, and take the lock. Raises HeldError; OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,8 +40,8 @@ class FileLock:
             with contextlib.closing(os.fdopen(descriptor, "rb")) as file:
                 holder = file.read(20).decode("ascii", "replace").strip()
             raise HeldError(
-                f"a box serves this database already{f', process {holder}' if holder.isdigit() else ''}; "
-                "one box serves one file"
+                f"{self._database}: a box serves this database already"
+                f"{f', process {holder}' if holder.isdigit() else ''}; one box serves one file"
             ) from None
         except OSError:
             os.close(descriptor)

@@ -241,6 +241,19 @@ class BoxPlugin:
         return ()
 
     @classmethod
+    def restored(cls, db: sqlite_utils.Database) -> None:
+        """``db`` is a backup that is about to become the database again: end in it what must not come back to life.
+
+        In a transaction; tables that came with a later version than the backup's are not there yet.
+        """
+
+    @classmethod
+    def contents(cls, db: sqlite_utils.Database) -> Mapping[str, int]:
+        """How many of what is in the tables, in the owner's words, such as ``{"bookings": 12}``; as :meth:`restored`,
+        of a database that may be older than this version."""
+        return {}
+
+    @classmethod
     def command_line(cls) -> typer.Typer | None:
         """Commands for ``run_broker.py``; a Typer with a name becomes a group, one without adds its commands."""
         return None

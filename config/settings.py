@@ -53,6 +53,12 @@ def _optional_file(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _some_path(value: Any) -> Any:
+    if value == "":
+        raise ValueError("must name a folder")
+    return value
+
+
 def _known_timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -93,6 +99,13 @@ class CinemaSettings(Section):
 
 class DatabaseSettings(Section):
     path: Path
+
+
+class BackupSettings(Section):
+    interval_hours: Natural
+    keep: Positive
+    path: Annotated[Path, BeforeValidator(_some_path)]
+    second_path: OptionalFile
 
 
 class DoorSettings(Section):
@@ -197,6 +210,7 @@ def _without_those_switched_off(value: Any) -> Any:
 class Settings(Section):
     cinema: CinemaSettings
     database: DatabaseSettings
+    backup: BackupSettings
     listeners: ListenersSettings
     auth: AuthSettings
     booking: BookingSettings

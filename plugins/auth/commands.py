@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.damage import make_place
 from broker.database import DatabaseError, connect, migrate
 from broker.outage import describe
 from config import Settings
@@ -152,7 +153,7 @@ def _transaction(context: typer.Context) -> Iterator[sqlite_utils.Database]:
     assert settings is not None, "the command line gives the settings"
     path = settings.database.path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_place(path)
         db = connect(path)
         try:
             migrate(db, [users.MIGRATIONS])

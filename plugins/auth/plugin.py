@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import sqlite_utils
 import typer
 from aiohttp import web
 from amqtt.plugins.base import BaseAuthPlugin
@@ -14,7 +15,7 @@ from sqlite_utils import Migrations
 
 from broker.addresses import network_of
 from broker.plugin import IDENTITY_ATTRIBUTE, Box, BoxPlugin
-from plugins.auth import commands
+from plugins.auth import commands, users
 from plugins.auth.accounts import Accounts
 from plugins.auth.http import AccountRoutes
 from plugins.auth.metrics import SignIns
@@ -28,6 +29,14 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
     @classmethod
     def migrations(cls) -> Migrations:
         return MIGRATIONS
+
+    @classmethod
+    def restored(cls, db: sqlite_utils.Database) -> None:
+        users.void_all_tokens(db)  # one that was voided since the backup would be valid again
+
+    @classmethod
+    def contents(cls, db: sqlite_utils.Database) -> Mapping[str, int]:
+        return {"users": db.table("users").count} if db.table("users").exists() else {}
 
     @classmethod
     def command_line(cls) -> typer.Typer:

@@ -265,6 +265,12 @@ def add_known_address(db: sqlite_utils.Database, user_id: str, address: str, now
     )
 
 
+def void_all_tokens(db: sqlite_utils.Database) -> None:
+    """Everybody signs in anew. The tables may not be there yet."""
+    if db.table("tokens").exists():
+        db.conn.execute("DELETE FROM tokens")
+
+
 def delete_expired_tokens(db: sqlite_utils.Database, now: float) -> None:
     db.conn.execute("DELETE FROM tokens WHERE expires_at <= ?", [now])
 

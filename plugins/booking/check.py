@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import dacite
 import sqlite_utils
 
+from broker.backup import BackupFolder, age, in_words
+from broker.damage import WayBack, files_aside
 from broker.doors.tls import Certificate, CertificateError, read_certificate
 from broker.outage import describe
 from broker.plugin import migrations_of
@@ -38,12 +40,16 @@ class Finding:
         return f"{state:<5} {self.subject}: {self.text}{f'; {self.advice}' if self.advice else ''}"
 
 
-def examine(settings: Settings, plugins: Sequence[type], *, now: float) -> Iterator[Finding]:
-    """Look at everything; ``now`` is in seconds since 1970."""
+def examine(
+    settings: Settings, plugins: Sequence[type], *, now: float, command: str = "run_broker.py"
+) -> Iterator[Finding]:
+    """Look at everything; ``now`` is in seconds since 1970, ``command`` how the owner calls this program."""
     yield from _or_valid("settings", "valid", _policy(settings, plugins))
     yield from _or_valid("plugins", f"{len(plugins)} can be loaded", _options(settings, plugins))
     yield from _doors(settings, now)
-    yield from _database(settings, plugins, now)
+    way_back = WayBack.of(settings, command)
+    yield from _database(settings, plugins, now, way_back)
+    yield from _backups(settings, way_back, now)
 
 
 def _or_valid(subject: str, valid: str, wrong: Iterator[str]) -> Iterator[Finding]:
@@ -117,16 +123,29 @@ def _certificate(name: str, certificate: Certificate, public_urls: Sequence[str]
         )
 
 
-def _database(settings: Settings, plugins: Sequence[type], now: float) -> Iterator[Finding]:
+def _database(settings: Settings, plugins: Sequence[type], now: float, way_back: WayBack) -> Iterator[Finding]:
     path = settings.database.path
     subject = f"database {path}"
     if problem := _place_problem(path):
         yield Finding(subject, problem, "let the box write there, or set database.path", prevents=True)
         return
     if not path.exists():
-        yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
+        if aside := files_aside(path):
+            yield Finding(
+                subject,
+                f"there is none, but one that was set aside, {aside[-1]}",
+                f"{way_back.advice()} (to begin anew instead, move what was set aside to another folder)",
+                prevents=True,
+            )
+        else:
+            yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
         return
     try:
+        if damage := way_back.damage():
+            yield Finding(
+                subject, f"the file is damaged or is not a database ({damage})", way_back.advice(), prevents=True
+            )
+            return
         # Not to be made by looking at it, so by its address, which can say so.
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
         try:
@@ -134,24 +153,29 @@ def _database(settings: Settings, plugins: Sequence[type], now: float) -> Iterat
         finally:
             connection.close()
     except sqlite3.Error as error:
-        yield Finding(subject, describe(error), _REMEDIES.get(describe(error), _RESTORE), prevents=True)
+        yield Finding(subject, describe(error), _REMEDIES.get(describe(error), way_back.advice()), prevents=True)
 
 
 def _place_problem(path: Path) -> str:
     """Why the database cannot be written to, or made; empty if it can. SQLite makes files beside it too."""
-    folder = path.absolute().parent
+    if problem := _folder_problem(path.absolute().parent):
+        return problem
+    if path.is_file() and not os.access(path, os.R_OK | os.W_OK):
+        return "the file is not writable"
+    return ""
+
+
+def _folder_problem(folder: Path) -> str:
+    """Why files cannot be made in a folder; empty if they can."""
     while not folder.exists():  # the first start makes it
         folder = folder.parent
     if not folder.is_dir():
         return f"{folder} is no folder where files can be made"
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"the folder {folder} is not writable"
-    if path.is_file() and not os.access(path, os.R_OK | os.W_OK):
-        return "the file is not writable"
     return ""
 
 
-_RESTORE = "restore a backup, or move the file away to begin anew"
 _REMEDIES = {
     "the database is locked by another program": "end that program",
     "the database file cannot be opened for writing; check its folder and permissions": "or set database.path",
@@ -161,10 +185,6 @@ _REMEDIES = {
 def _contents(
     subject: str, db: sqlite_utils.Database, settings: Settings, plugins: Sequence[type], now: float
 ) -> Iterator[Finding]:
-    damage = db.conn.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if damage != "ok":
-        yield Finding(subject, f"the file is damaged ({damage})", _RESTORE, prevents=True)
-        return
     db.conn.execute("BEGIN IMMEDIATE")  # as the box will; it waits a few seconds for a lock
     db.conn.execute("ROLLBACK")
     contributions = migrations_of(plugins)
@@ -186,6 +206,32 @@ def _contents(
     yield Finding(subject, "sound and up to date")
     yield from _demo(db, settings)
     yield from _cinema(db, now)
+
+
+def _backups(settings: Settings, way_back: WayBack, now: float) -> Iterator[Finding]:
+    if not settings.backup.interval_hours:
+        yield Finding("backups", "automatic ones are switched off (backup.interval_hours = 0)")
+    for number, folder in enumerate(way_back.folders):
+        subject = f"backups {folder.path}"
+        if number and not folder.path.is_dir():
+            advice = "put the stick in, make the folder on it, or set backup.second_path"
+            yield Finding(subject, "the folder is not there", advice)
+            continue
+        if problem := _folder_problem(folder.path):
+            yield Finding(subject, problem, "let the box write there, or set another path in [backup]")
+            continue
+        yield _newest_backup(subject, folder, settings, now)
+
+
+def _newest_backup(subject: str, folder: BackupFolder, settings: Settings, now: float) -> Finding:
+    newest = folder.newest()
+    interval = settings.backup.interval_hours * 3600
+    if newest is None:
+        return Finding(subject, "none yet; the box makes the first soon after its start" if interval else "none")
+    told = f"the newest is {age(now - newest.made_at)} old, of {in_words(newest.made_at)}"
+    if interval and now - newest.made_at > 2 * interval:
+        return Finding(subject, told, "if the box was running, its log says why there is no newer one")
+    return Finding(subject, told)
 
 
 def _demo(db: sqlite_utils.Database, settings: Settings) -> Iterator[Finding]:

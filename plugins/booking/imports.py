@@ -37,6 +37,7 @@ from pydantic import (
     model_validator,
 )
 
+from broker.damage import make_place
 from broker.database import DatabaseError, connect, migrate
 from broker.outage import describe
 from broker.plugin import migrations_of
@@ -308,7 +309,7 @@ def transaction(settings: Settings, plugins: Sequence[type]) -> Iterator[sqlite_
     """
     path = settings.database.path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_place(path)
         db = connect(path)
         try:
             migrate(db, migrations_of(plugins))

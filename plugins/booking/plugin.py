@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import sqlite_utils
 from aiohttp import web
 from amqtt.broker import BrokerContext
 from amqtt.plugins.base import BasePlugin
@@ -31,6 +32,15 @@ class BookingPlugin(BasePlugin[BrokerContext], BoxPlugin):
     @classmethod
     def migrations(cls) -> Migrations | None:
         return migrations
+
+    @classmethod
+    def contents(cls, db: sqlite_utils.Database) -> Mapping[str, int]:
+        if not db.table("bookings").exists():
+            return {}
+        return {
+            "showings": db.table("showings").count,
+            "confirmed bookings": db.table("bookings").count_where("status = 'confirmed'"),
+        }
 
     async def opened(self, box: Box) -> None:
         self.service = Service(box, call_later=asyncio.get_running_loop().call_later)

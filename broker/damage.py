@@ -1,0 +1,161 @@
+"""A database file that cannot be served: recognised before anybody is, set aside untouched, and the way back told.
+
+A box never begins an empty cinema in a damaged one's place: as long as there is no database but one that was set
+aside beside it, nothing makes a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlite_utils
+
+from broker.backup import (
+    BackupFolder,
+    folders_of,
+    in_words,
+    newest_sound,
+    one_line,
+    put_names_on_disk,
+    read_only,
+    stamp,
+)
+from broker.database import DatabaseError, damage_of
+from broker.outage import describe
+from config import Settings
+
+DAMAGED = "damaged"
+REPLACED = "replaced"
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """One database, where its backups are, and how the owner calls this program."""
+
+    database: Path
+    folders: Sequence[BackupFolder]
+    command: str = "run_broker.py"
+
+    @classmethod
+    def of(cls, settings: Settings, command: str = "run_broker.py") -> WayBack:
+        path = settings.database.path
+        return cls(path, folders_of(path, settings.backup.path, settings.backup.second_path), command)
+
+    def advice(self) -> str:
+        """The command that restores the newest sound backup, or that there is none."""
+        backup = newest_sound(self.folders)
+        if backup is not None:
+            return f"the newest sound backup is of {in_words(backup.made_at)}; bring it back with: " + (
+                f"{self.command} restore {_shown(backup.path)}"
+            )
+        places = " and ".join(str(folder.path) for folder in self.folders)
+        return f"there is no sound backup in {places}"
+
+    def damage(self) -> str:
+        """What is wrong with the file, in SQLite's words; empty if it is sound, or is not there.
+
+        The file is not changed. Raises sqlite3.Error where it cannot be looked at.
+        """
+        if not self.database.is_file():
+            return ""
+        if self.database.stat().st_size == 0 and newest_sound(self.folders) is not None:
+            return "it is empty, and there are backups of what it was"
+        with contextlib.closing(read_only(self.database)) as connection:
+            return one_line(damage_of(sqlite_utils.Database(connection)))
+
+    def require_sound(self, now: float) -> None:
+        """Set a damaged file aside, and say so. Only for who holds the box's lock on the file.
+
+        ``now`` is in seconds since 1970. Raises DatabaseError.
+        """
+        if not self.database.exists() and (aside := files_aside(self.database)):
+            raise DatabaseError(
+                f"{self.database}: there is no database, but one that was set aside, {aside[-1]}; {self.advice()} "
+                "(to begin anew instead, move what was set aside to another folder)"
+            )
+        try:
+            damage = self.damage()
+        except (sqlite3.Error, OSError) as error:
+            raise DatabaseError(f"{self.database}: {describe(error)}") from error
+        if not damage:
+            return
+        told = f"{self.database}: the file is damaged or is not a database ({damage})"
+        try:
+            moved = set_aside(self.database, DAMAGED, now)
+        except OSError as error:
+            raise DatabaseError(f"{told}, and cannot be set aside: {describe(error)}") from error
+        raise DatabaseError(f"{told}; it was set aside, untouched, as {moved}; {self.advice()}")
+
+
+def make_place(database: Path) -> None:
+    """Make the folder for a database that the command line may be the first to write to.
+
+    Raises DatabaseError where the only database was set aside: who adds to it would begin an empty one.
+    """
+    if not database.exists() and (aside := files_aside(database)):
+        raise DatabaseError(f"there is no database, but one that was set aside, {aside[-1]}; “check” says what to do")
+    database.parent.mkdir(parents=True, exist_ok=True)
+
+
+def files_aside(database: Path) -> list[Path]:
+    """The databases that were set aside from this place, the oldest first."""
+    real = database.resolve()
+    found: list[Path] = []
+    for why in (DAMAGED, REPLACED):
+        found += [
+            path for path in real.parent.glob(f"{_escaped(real.name)}.{why}-*") if not path.name.endswith(_COMPANIONS)
+        ]
+    return sorted(found, key=lambda path: path.name.rpartition("-")[2])
+
+
+def set_aside(database: Path, why: str, now: float) -> Path:
+    """Rename a database with what SQLite keeps beside it, and return its new path. Raises OSError.
+
+    The database goes first: what is cut off in between leaves no database that could be opened without its ``-wal``,
+    in which its last changes may be.
+    """
+    real = database.resolve()
+    aside = free_path(real, why, now)
+    real.rename(aside)
+    take_companions(real, aside)
+    put_names_on_disk(real.parent)
+    return aside
+
+
+def take_companions(database: Path, aside: Path) -> None:
+    """Rename what SQLite keeps beside a database that was set aside before. Raises OSError."""
+    for beside, wanted in zip(companions(database), companions(aside), strict=True):
+        if beside.exists():
+            beside.rename(wanted)
+
+
+def companions(database: Path) -> list[Path]:
+    """Where SQLite keeps what belongs to a database."""
+    return [database.with_name(database.name + companion) for companion in _COMPANIONS]
+
+
+def free_path(database: Path, why: str, now: float) -> Path:
+    """Where it can be set aside; not where something is: two may be within a second."""
+    path = candidate = database.with_name(f"{database.name}.{why}-{stamp(now)}")
+    number = 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}.{number}")
+    return candidate
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _shown(path: Path) -> str:
+    """A path as it is typed into a shell, relative where that is shorter."""
+    with contextlib.suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
