@@ -9,7 +9,7 @@ OWN_NODE  := $(shell (node -p 'process.versions.node.split(".")[0] >= 18' && npm
 WITH_NODE := $(if $(word 2,$(filter-out false,$(OWN_NODE))),,PATH="$(CURDIR)/$(BIN):$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check lint types arrows tests format bench torture lock clean
+.PHONY: help run serve test check lint types arrows tests format bench torture soak lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ bench: $(VENV)/.dev ## Measure the box, mosquitto and stock amqtt side by side; 
 
 torture: $(VENV)/.dev ## Pull the plug at random moments, and see that nothing is lost; ROUNDS=200
 	@PYTHONPATH=tests $(BIN)/python -m endurance.torture --rounds $(or $(ROUNDS),200) $(ARGS)
+
+soak: $(VENV)/.dev ## A busy evening with hostile clients: is everything flat? MINUTES=20
+	@PYTHONPATH=tests nice $(BIN)/python -m endurance.soak --minutes $(or $(MINUTES),20) $(ARGS)
 
 # No index and no path of the machine that locks goes into the locks: they hold on any other.
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -91,6 +92,7 @@ class Census(Collector):
         yield _by_door("lynrie_received_bytes", "Bytes that MQTT clients sent, by door, without TLS and framing.", read)
         yield _by_door("lynrie_sent_bytes", "Bytes that were written for MQTT clients, by door, without TLS.", written)
         yield _number("lynrie_outbound_waiting_bytes", "Bytes written that the system has not taken yet.", waiting)
+        yield _number("lynrie_tasks", "asyncio tasks that are not done.", _tasks())
         yield _number("lynrie_subscriptions", "Topic filters that are subscribed to, each connection's.", subscriptions)
 
     def _role(self, connection: Connection) -> str:
@@ -126,6 +128,14 @@ class Census(Collector):
             ("file",),
             {labels: _size(path) for labels, path in files.items()},
         )
+
+
+def _tasks() -> int:
+    """None are told where it is not the loop that asks."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
 
 
 def _by_door(metric: str, text: str, numbers: Mapping[str, int]) -> CounterMetricFamily:

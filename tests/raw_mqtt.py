@@ -16,6 +16,9 @@ from broker.host import Host
 
 DEADLINE = 10.0
 
+IP_BIND_ADDRESS_NO_PORT = 24
+"""Linux: a port is chosen at connect, so that many connections may come from one address."""
+
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 2, 3, 4, 5, 6, 7
 SUBACK, UNSUBACK, PINGRESP = 9, 11, 13
 
@@ -172,6 +175,7 @@ class TcpTransport:
         """``source`` is the client's own address: one of loopback's many."""
         connected = socket.socket()
         if source is not None:
+            connected.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             connected.bind((source, 0))
         if receive_buffer is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -7,6 +7,7 @@ import asyncio.sslproto
 import base64
 import gc
 import ipaddress
+import logging
 import socket
 import ssl
 import struct
@@ -22,6 +23,7 @@ from normative import shows
 from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect
 from sample_plugins import user_id
 
+from bench import framing
 from broker.addresses import network_of
 from broker.doors.guarded import GuardedHandler
 from broker.host import Host
@@ -462,3 +464,23 @@ async def test_who_is_in_has_a_turn_before_all_who_knock_are_in(box: StartBox, c
     assert len(host.places) < len(knocking)
     for one in knocking:
         one.close()
+
+
+@pytest.mark.parametrize("within", ["upgrade", "body"])
+async def test_a_client_that_resets_within_its_request_is_no_error_of_the_box(
+    box: StartBox, within: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = await box()
+    address = host.web_addresses[0]
+    sent = framing.upgrade(*address)
+    if within == "body":
+        sent = b"POST /api/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+    for number in range(60):
+        browser = await TcpTransport.open(address)
+        await browser.send(sent)
+        if number % 2:
+            await until(lambda: len(host.places) == 1)
+        browser.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing is a reset
+        await browser.close()
+        await until(lambda: not len(host.places))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

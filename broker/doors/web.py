@@ -184,8 +184,12 @@ class WebDoor:
             code = "not_found" if error.status == 404 else error.reason.lower().replace(" ", "_")
             kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
             return answer({"code": code, "message": error.reason}, error.status, kept)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             raise
+        except ConnectionError:
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            return web.Response()  # to nobody: aiohttp finds the same, and a stranger's going is no fault to log
         except Exception:
             logger.exception("%s %s failed", request.method, request.rel_url.path)
             return answer({"code": "internal_error", "message": "the box could not do this; it is logged"}, 500)
