@@ -691,7 +691,9 @@ async def stuck_readers(evening: Evening, source: str) -> None:
 
 async def doors_slammed(evening: Evening, source: str) -> None:
     """In and out at once, in any state, with a reset."""
-    transport = await TcpTransport.open(evening.chance.choice((evening.place.web, evening.place.tcp)), None, source=source)
+    transport = await TcpTransport.open(
+        evening.chance.choice((evening.place.web, evening.place.tcp)), None, source=source
+    )
     evening.counts["connections"] += 1
     try:
         await transport.send(evening.chance.choice((b"", b"GET /mq", connect()[:9], upgrade(*evening.place.web))))
