@@ -36,8 +36,9 @@ PRESENT_AGAIN_SECONDS = 1.0
 MAX_PRESENTED = 256
 """Filters whose last present one connection remembers."""
 
-SHARED_PRESENTS = 1024
-"""Encoded presents kept for others who ask for the same."""
+SHARED_PRESENT_BYTES = 64 * 1024 * 1024
+"""Encoded presents kept for others who ask for the same, framed for both kinds of wire: those of 600 showings of 200
+seats, or of 25 of 5,000."""
 
 
 class _Shared:
@@ -48,6 +49,11 @@ class _Shared:
     def __init__(self, packets: bytes) -> None:
         self.packets = packets
         self._framed: dict[type, bytes] = {}
+
+    @property
+    def kept_bytes(self) -> int:
+        """How large it may become: once as packets, once framed."""
+        return 2 * len(self.packets)
 
     def for_wire(self, connection: Connection) -> bytes:
         kind = type(connection.wire)
@@ -90,6 +96,7 @@ class Fanout:
         self._joined_at: dict[str, dict[Connection, int]] = {}
         self._window: asyncio.TimerHandle | asyncio.Handle | None = None
         self._shared_presents: dict[str, tuple[Sequence[Message], _Shared]] = {}
+        self._shared_present_bytes = 0
         self._draining: dict[Connection, None] = {}
         self._drain_timer: asyncio.TimerHandle | None = None
 
@@ -345,10 +352,17 @@ class Fanout:
             return kept[1]
         name = topic.encode()
         shared = _Shared(b"".join(packets.publish(name, m.payload, retain=True) for m in messages))
-        if len(self._shared_presents) >= SHARED_PRESENTS:
-            self._shared_presents.clear()
+        self._let_go_of_shared_present(topic)
         self._shared_presents[topic] = (messages, shared)
+        self._shared_present_bytes += shared.kept_bytes
+        while self._shared_present_bytes > SHARED_PRESENT_BYTES:
+            self._let_go_of_shared_present(next(iter(self._shared_presents)))  # the one encoded longest ago
         return shared
+
+    def _let_go_of_shared_present(self, topic: str) -> None:
+        kept = self._shared_presents.pop(topic, None)
+        if kept is not None:
+            self._shared_present_bytes -= kept[1].kept_bytes
 
     @staticmethod
     def _granted(connection: Connection, topic: str) -> int | None:

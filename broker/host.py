@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import logging
 import ssl
@@ -426,8 +427,18 @@ class Host:
         return self.clients.is_connected(user_id)
 
     async def end_user(
-        self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False, by: Actor = NOBODY
+        self,
+        user_id: str,
+        *,
+        role: str | None = None,
+        deactivated: bool = False,
+        cancel_bookings: bool = False,
+        by: Actor = NOBODY,
     ) -> None:
+        def still_may(identity: Identity, topic: str) -> bool:
+            return role is not None and self.may(dataclasses.replace(identity, role=role), Action.PUBLISH, topic)
+
+        self.broker.forget_retained(user_id, still_may)
         await self.clients.end_user(user_id)
         if deactivated:
             for plugin in self._plugins:

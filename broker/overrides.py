@@ -26,7 +26,7 @@ from amqtt.session import IncomingApplicationMessage, Session
 
 from broker.connection import Connection, End
 from broker.packets import MalformedPacketError, Publish
-from broker.plugin import Action, Reason, StorageUnavailableError
+from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Reason, StorageUnavailableError
 from broker.subscriptions import is_bounded
 from broker.topics import is_topic_filter
 
@@ -201,6 +201,7 @@ class HardenedBroker(Broker):
         self.topic_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseTopicPlugin)]
         self.auth_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseAuthPlugin)]
         self._by_session: dict[int, Connection] = {}
+        self._retained_by: dict[str, Identity] = {}
 
     # Serving
 
@@ -239,8 +240,15 @@ class HardenedBroker(Broker):
             how = End.by(error)
         finally:
             connection.end(how)
-            goodbye = DisconnectPacket() if how is End.DISCONNECT else None
-            await self._handle_disconnect(client_session, handler, _done(goodbye))
+            is_silent = how is End.DISCONNECT or not self._may_send_will(connection, client_session)
+            await self._handle_disconnect(client_session, handler, _done(DisconnectPacket() if is_silent else None))
+
+    def _may_send_will(self, connection: Connection, session: Session) -> bool:
+        """Fact 3: a Last Will is held against the policy at the gate, and again when it is sent. That of a revoked
+        connection is nobody's: its user is no longer who the gate let in."""
+        if session.will_topic is None or connection.ended is End.REVOKED:
+            return False
+        return self.allows(session, Action.PUBLISH, session.will_topic)
 
     # Subscribing
 
@@ -383,7 +391,7 @@ class HardenedBroker(Broker):
         force_qos: int | None = None,
     ) -> None:
         """Facts 15 and 19: everything leaves through the fan-out, no task per delivery. What amqtt itself sends: Last
-        Wills (held against the policy at the gate) and the broadcasts of its plugins."""
+        Wills (held against the policy already) and the broadcasts of its plugins."""
         if topic is not None:
             self.fanout.forward(topic, bytes(data or b""), force_qos or 0)
 
@@ -400,8 +408,20 @@ class HardenedBroker(Broker):
             logger.warning("A retained message was not kept: there are %d already", len(retained))
             self.refused("retained_messages")
             return
-        # The topic and the payload are all that is kept of a client that may be gone.
+        # Topic, payload and whose it is are all that is kept of a client that may be gone.
         await super().retain_message(None, topic_name, data, qos)
+        if topic_name is not None:
+            self._retained_by.pop(topic_name, None)
+            if topic_name in retained and source_session is not None:
+                self._retained_by[topic_name] = source_session.attributes[IDENTITY_ATTRIBUTE]
+
+    def forget_retained(self, user_id: str, still_may: Callable[[Identity, str], bool]) -> None:
+        """Forget what a user has retained on topics that they may no longer publish to: else it would reach every new
+        subscriber until a restart. ``still_may`` is asked with the identity that retained it, and the topic."""
+        for topic, identity in list(self._retained_by.items()):
+            if identity.user_id == user_id and not still_may(identity, topic):
+                del self._retained_by[topic]
+                del self._retained_messages[topic]
 
     def retained(self) -> Iterable[tuple[str, bytes, int]]:
         """Plain retained messages: topic, payload, QoS."""

@@ -215,9 +215,17 @@ class Box(Protocol):
         """Whether a client of the user is connected by MQTT."""
 
     async def end_user(
-        self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False, by: Actor = NOBODY
+        self,
+        user_id: str,
+        *,
+        role: str | None = None,
+        deactivated: bool = False,
+        cancel_bookings: bool = False,
+        by: Actor = NOBODY,
     ) -> None:
-        """End a user's connections; if ``deactivated``, also tell every plugin (:meth:`BoxPlugin.user_deactivated`)."""
+        """End a user's connections, without their Last Wills; if ``deactivated``, also tell every plugin
+        (:meth:`BoxPlugin.user_deactivated`). ``role`` is the one that they have now, None if they may no longer act:
+        what they have retained where it may not publish is forgotten."""
 
 
 class BoxPlugin:

@@ -76,7 +76,10 @@ class DemoAuth(BaseAuthPlugin):
 
 
 class Rules(BaseTopicPlugin):
-    """Guests publish nothing; ``closed/…`` is nobody's, ``secret/…`` the managers', ``broken/…`` raises."""
+    """Guests publish nothing; ``closed/…`` is nobody's, ``secret/…`` the managers', ``broken/…`` raises. A test may
+    close further topics while the box runs."""
+
+    closed_now: frozenset[str] = frozenset()
 
     async def topic_filtering(
         self, *, session: Session | None = None, topic: str | None = None, action: str | None = None
@@ -86,7 +89,7 @@ class Rules(BaseTopicPlugin):
         identity = session.attributes[IDENTITY_ATTRIBUTE]
         if topic.startswith("broken/"):
             raise RuntimeError("the rules cannot be read")
-        if topic.startswith("closed/"):
+        if topic.startswith("closed/") or topic in self.closed_now:
             return False
         if topic.startswith("secret/"):
             return bool(identity.role == "manager")

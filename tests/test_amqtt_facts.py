@@ -40,7 +40,7 @@ from raw_mqtt import (
     publish,
     subscribe,
 )
-from sample_plugins import COMMAND, Counter, Recorder, user_id
+from sample_plugins import COMMAND, Counter, Recorder, Rules, user_id
 
 from broker.host import Host, StartError
 from broker.overrides import HardenedBroker, LightHandler, LightSession
@@ -158,6 +158,22 @@ async def test_fact_3_a_goodbye_discards_the_last_will(box: StartBox, client: Op
     assert await bob.is_closed()
     await until(lambda: len(host.clients) == 1)
     await ann.silence()
+
+
+async def test_fact_3_a_last_will_is_held_against_the_policy_as_it_is_when_it_is_sent(
+    box: StartBox, client: OpenClient, door: str
+) -> None:
+    host = await box()
+    watcher = await (await client(host, door)).connect("bob")
+    await watcher.subscribe("free/#")
+    for name in ("early", "late"):
+        await (await client(host, door)).connect("ann", client_id=name, will=(f"free/{name}", b"x"), will_retain=True)
+    plugin(host, Rules).closed_now = frozenset({"free/late"})
+    for name in ("late", "early"):
+        await (await client(host, door)).connect("ann", client_id=name)  # which takes over
+    assert (await watcher.next(PUBLISH)).topic == "free/early"
+    await watcher.silence()
+    assert [topic for topic, _, _ in host.broker.retained()] == ["free/early"]
 
 
 # 4: retained messages for others' subscriptions

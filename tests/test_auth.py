@@ -55,7 +55,9 @@ class TinyBox:
     def refused(self, reason: str) -> None:
         self.refusals.append(reason)
 
-    async def end_user(self, user_id: str, *, deactivated: bool = False, cancel_bookings: bool = False) -> None:
+    async def end_user(
+        self, user_id: str, *, role: str | None = None, deactivated: bool = False, cancel_bookings: bool = False
+    ) -> None:
         self.ended.append((user_id, deactivated, cancel_bookings))
 
     def is_connected(self, user_id: str) -> bool:

@@ -28,6 +28,7 @@ from raw_mqtt import (
 from sample_plugins import COMMAND, Counter, user_id
 from turned import Bench, MemoryWire
 
+from broker import fanout as fanout_module
 from broker.connection import MAX_UNACKNOWLEDGED, Connection, End
 from broker.fanout import ROOM_BYTES
 from broker.host import Host
@@ -265,6 +266,23 @@ def test_a_present_is_encoded_once_for_all() -> None:
         bench.loop.settle()
         packets.add(id(wire.writes[0]))
     assert len(packets) == 1
+
+
+def test_the_presents_kept_for_others_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout_module, "SHARED_PRESENT_BYTES", 200_000)
+    bench = Bench()
+    versions = Versions([str(n) for n in range(20)], padding=30_000)
+    bench.fanout.presents.append(versions)
+    for _ in range(3):
+        connection, wire = bench.join()
+        bench.subscribe(connection, "seen/#")
+        bench.loop.advance(1)
+        assert len(wire.packets) == 20
+        for name in ("18", "19", "19"):
+            versions.bump(bench, name)
+        kept = [shared for _, shared in bench.fanout._shared_presents.values()]
+        assert kept[-1].packets in wire.writes[-1]
+        assert sum(2 * len(shared.packets) for shared in kept) == bench.fanout._shared_present_bytes <= 200_000
 
 
 def test_a_large_present_comes_one_topic_at_a_time_as_the_connection_drains() -> None:

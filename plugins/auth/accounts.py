@@ -396,7 +396,8 @@ class Accounts:
         elif user_id in self._signed_in:
             self._signed_in[user_id] = now
         self._passwords.forget(user_id)
-        await self._box.end_user(user_id, deactivated=deactivated, cancel_bookings=cancel_bookings)
+        role = now.role if now is not None and now.is_active else None
+        await self._box.end_user(user_id, role=role, deactivated=deactivated, cancel_bookings=cancel_bookings)
 
 
 def _is_possible(password: str) -> bool:
