@@ -293,11 +293,22 @@ def _places(configured: str, addresses: list[tuple[str, int]]) -> list[str]:
 
 
 class _PlainFormatter(logging.Formatter):
-    """One message, one line: what clients typed cannot end a line or talk to the terminal."""
+    """One message, one line: what clients typed cannot end a line or talk to the terminal. A traceback has its lines,
+    all of them set in, so that none reads as a message of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
         record.message = _plain(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's own name
+        return _set_in(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging's own name
+        return _set_in(stack_info)
+
+
+def _set_in(lines: str) -> str:
+    return "\n".join(f"    {_plain(line)}" for line in lines.split("\n"))
 
 
 def _log_handler() -> logging.Handler:

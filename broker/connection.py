@@ -309,7 +309,8 @@ class Connection:
             self._alive_timer.cancel()
             self._alive_timer = None
         if how not in (End.DISCONNECT, End.LOST, End.REFUSED):  # of the last its reason is told
-            logger.info("%s from %s is closed: %s", self.client_id or "a client", self.wire.address, how.value)
+            # Not by the client id, in which people put their names and addresses.
+            logger.info("A client from %s (%s) is closed: %s", self.wire.address, self.user or "a guest", how.value)
         if how in (End.STUCK, End.SLOW):
             self.wire.abort()
         else:

@@ -241,3 +241,19 @@ class Page(BasePlugin[BaseContext], BoxPlugin):
     async def page(self, request: web.Request) -> web.Response:
         policy = {"Content-Security-Policy": "default-src 'self'; connect-src *"}
         return web.Response(text="<!doctype html><title>a page</title>", content_type="text/html", headers=policy)
+
+
+class Stumbling(BasePlugin[BaseContext], BoxPlugin):
+    """Fails at whatever it is asked, with what would talk to a terminal."""
+
+    def commands(self) -> Mapping[str, Callable[[Command], None]]:
+        return {"stumble": self.stumble}
+
+    def stumble(self, command: Command) -> None:
+        raise RuntimeError("\x1b[2Jover\nforged line \u202e")
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return [web.post("/api/stumble", self.fall)]
+
+    async def fall(self, request: web.Request) -> web.Response:
+        raise RuntimeError("\x1b[2Jover\nforged line \u202e")
