@@ -153,9 +153,9 @@ async def play(stage: Stage, number: int, moment: str, seed: str) -> Round:
         gone(stage.before, left, diary.cancels) if stage.before else (),
     )
     box = await stage.start(chance)
+    for showing_id in cinema.showing_ids:
+        require(await present_faults(stage, box, showing_id, left))
     async with asyncio.timeout(DEADLINE):
-        for showing_id in cinema.showing_ids:
-            require(await present_faults(stage, box, showing_id, left))
         require(await hold_faults(stage, box, diary, left))
         require(await token_faults(stage, box, diary))
         require(await repeat(stage, box, diary, left, chance))
@@ -210,22 +210,26 @@ async def present_faults(stage: Stage, box: BoxProcess, showing_id: str, left: B
     client = await guest(box)
     await client.send(subscribe_packet(f"seats/status/{showing_id}"))
     present: dict[str, str] = {}
-    version = -1
+    versions: tuple[int, ...] = ()
     async with aiohttp.ClientSession(url_of(box)) as session:
-        while True:
-            packet = await client.packet()
+        while len(set(versions)) != 1:
+            try:
+                packet = await client.packet()
+            except TimeoutError:
+                told = ", ".join(map(str, versions)) or "none"
+                return [f"versions of {showing_id} in the present, over HTTP and in the file: {told}"]
             assert packet is not None, "the box closed a guest's connection"
             if packet.kind == SUBACK:
                 continue
             body = json.loads(packet.payload)
-            present[body["seat_id"]], version = body["status"], body["version"]
+            present[body["seat_id"]] = body["status"]
             if len(present) < len(stage.seat_ids):
                 continue
             async with session.get(f"/api/showings/{showing_id}/seats") as response:
                 over_http = await response.json()
             books = Books.read(stage.path)
-            if version == over_http["version"] == books.versions[showing_id]:
-                break
+            versions = body["version"], over_http["version"], books.versions[showing_id]
+    version = versions[0]
     await client.close()
     faults = []
     if version < left.versions[showing_id]:
