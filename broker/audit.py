@@ -26,8 +26,8 @@ GATHER_SECONDS = 60.0
 LOOK_SECONDS = 10.0
 """How often is looked for what is to be written."""
 
-KINDS_PER_ACTION = ((60, 100), (24 * 3600, 5000))
-"""Seconds, and how many kinds of one action are told apart within them; of more only the number is kept."""
+KINDS_TOLD_APART = ((60, 100), (24 * 3600, 3000))
+"""Seconds, and how many kinds of one action and outcome are told apart in them; of more only the number is kept."""
 
 
 @MIGRATIONS()
@@ -164,17 +164,17 @@ class _Repeated(NamedTuple):
 class Floods:
     """Decides what is written of what repeats itself. A kind is an entry but for its subject.
 
-    The first of a kind is to be written at once, those of the next :data:`GATHER_SECONDS` as one row. Of an action no
-    more kinds are told apart than :data:`KINDS_PER_ACTION`: the others become one row without account and address. So
-    neither memory nor disk grows with those who knock. Times are seconds since 1970.
+    The first of a kind is to be written at once, those of the next :data:`GATHER_SECONDS` as one row. Of an action and
+    outcome no more kinds are told apart than :data:`KINDS_TOLD_APART`: the others become one row without account and
+    address. So neither memory nor disk grows with those who knock. Times are seconds since 1970.
 
     What was noted within a transaction holds once that is on disk, and else is taken back (:meth:`settled`).
     """
 
     def __init__(self) -> None:
         self._gathered: dict[Entry, _Repeated] = {}
-        self._begun: dict[tuple[str, int], tuple[float, int]] = {}
-        """By action and a span's seconds: which span it is, and how many kinds have begun in it."""
+        self._begun: dict[tuple[str, str, int], tuple[float, int]] = {}
+        """By action, outcome and a span's seconds: which span it is, and how many kinds have begun in it."""
         self._before: list[tuple[Entry, _Repeated | None]] = []
         """What the present transaction replaced."""
 
@@ -187,7 +187,7 @@ class Floods:
         kind = entry._replace(subject=None)
         written = self._when_over(kind, at)
         if kind not in self._gathered:
-            if self._may_begin(entry.action, at):
+            if self._may_begin(kind, at):
                 self._set(kind, _Repeated(at, entry.subject))
                 return [*written, Row(at, None, entry)]
             kind = Entry(None, None, entry.action, entry.outcome)
@@ -222,16 +222,17 @@ class Floods:
             return []
         return [Row(repeated.at, repeated.until, kind._replace(subject=repeated.subject), repeated.times)]
 
-    def _may_begin(self, action: str, at: float) -> bool:
+    def _may_begin(self, kind: Entry, at: float) -> bool:
         """Whether one more kind may be told apart; counts it."""
         begun = {}
-        for seconds, most in KINDS_PER_ACTION:
-            span, number = self._begun.get((action, seconds), (0.0, 0))
+        for seconds, most in KINDS_TOLD_APART:
+            key = kind.action, kind.outcome, seconds
+            span, number = self._begun.get(key, (0.0, 0))
             if span != at // seconds:
                 number = 0
             if number >= most:
                 return False
-            begun[action, seconds] = (at // seconds, number + 1)
+            begun[key] = at // seconds, number + 1
         self._begun.update(begun)
         return True
 

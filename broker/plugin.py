@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from aiohttp import web
 
 from broker import audit, health
-from broker.audit import NOBODY, Actor, Audit, Entry
+from broker.audit import NOBODY, Actor, Audit, Entry, record
 from broker.database import Database, StorageUnavailableError
 from broker.metrics import Reason
 
@@ -50,6 +50,7 @@ __all__ = [
     "Refusal",
     "StorageUnavailableError",
     "migrations_of",
+    "record",
 ]
 
 

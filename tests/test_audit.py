@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from broker.audit import (
     GATHER_SECONDS,
-    KINDS_PER_ACTION,
+    KINDS_TOLD_APART,
     MIGRATIONS,
     Audit,
     Entry,
@@ -29,8 +29,8 @@ from broker.database import Database, StorageUnavailableError, connect, migrate
 
 NOON = 1_900_000_000.0
 ALICE, BOB = "a11ce", "b0b"
-MINUTE_LIMIT = dict(KINDS_PER_ACTION)[60]
-DAY_LIMIT = dict(KINDS_PER_ACTION)[24 * 3600]
+MINUTE_LIMIT = dict(KINDS_TOLD_APART)[60]
+DAY_LIMIT = dict(KINDS_TOLD_APART)[24 * 3600]
 
 
 def hold(account: str | None = ALICE, address: str | None = "192.0.2.1", **more: str) -> Entry:
@@ -125,12 +125,12 @@ def test_a_whole_day_of_it_is_bounded_too() -> None:
     assert len(rows) <= DAY_LIMIT + 24 * 60 + 1
 
 
-def test_a_flood_of_one_action_hides_no_other() -> None:
+def test_a_flood_of_one_action_and_outcome_hides_no_other() -> None:
     floods = Floods()
     for number in range(2 * MINUTE_LIMIT):
         floods.note(hold(None, str(number)), NOON)
-    other = Entry(ALICE, "192.0.2.1", "booking/cancel", "forbidden")
-    assert floods.note(other, NOON) == [Row(NOON, None, other)]
+    for other in (hold(outcome="rejected"), Entry(ALICE, "192.0.2.1", "booking/cancel", "forbidden")):
+        assert floods.note(other, NOON) == [Row(NOON, None, other)]
 
 
 def test_what_was_not_put_on_disk_is_counted_as_if_it_had_not_been() -> None:

@@ -22,6 +22,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.testing import CliRunner
 
+from broker import audit
+from broker.audit import NOBODY, Actor, Audit
 from broker.database import Database, connect
 from broker.plugin import CALLER, IDENTITY_ATTRIBUTE, Caller, Identity, Refusal, RouteHandler
 from config import Settings, load_settings
@@ -42,6 +44,7 @@ class TinyBox:
     def __init__(self, path: Path, **auth: Any) -> None:
         self.settings: Settings = load_settings(database={"path": str(path)}, auth=auth)
         self.database = Database(path)
+        self.audit = Audit(self.database, now=self.now, call_later=lambda *_: asyncio.Future())
         self.time = NOON
         self.ended: list[tuple[str, bool, bool]] = []
         self.refusals: list[str] = []
@@ -56,7 +59,13 @@ class TinyBox:
         self.refusals.append(reason)
 
     async def end_user(
-        self, user_id: str, *, role: str | None = None, deactivated: bool = False, cancel_bookings: bool = False
+        self,
+        user_id: str,
+        *,
+        role: str | None = None,
+        deactivated: bool = False,
+        cancel_bookings: bool = False,
+        by: Actor = NOBODY,
     ) -> None:
         self.ended.append((user_id, deactivated, cancel_bookings))
 
@@ -86,7 +95,7 @@ class TinyBox:
         """On what somebody acts who has just signed in."""
         identity = await self.sign_in(username, PASSWORD)
         assert identity is not None
-        by = self.plugin._accounts.authority(identity)
+        by = self.plugin._accounts.authority(identity, HERE)
         assert by is not None
         return by
 
@@ -104,7 +113,7 @@ class TinyBox:
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[TinyBox]:
     box = TinyBox(tmp_path / "cinema.db")
-    box.database.open([users.MIGRATIONS])
+    box.database.open([audit.MIGRATIONS, users.MIGRATIONS], settled=box.audit.settled)
     await box.plugin.opened(box)
     yield box
     await box.plugin.closing()
@@ -161,7 +170,7 @@ async def test_an_account_signs_in_with_its_password_and_nothing_like_it(box: Ti
 async def test_unknown_and_disabled_users_cost_one_check_like_a_wrong_password(box: TinyBox, checks: list[str]) -> None:
     alice = await box.add("alice")
     await box.add("mallory")
-    await box.database.write(lambda db: users.change(db, alice, {"is_active": False}))
+    await box.database.write(lambda db: users.change(db, alice, {"is_active": False}, now=NOON))
     for username in ["mallory", "alice", "nobody", "NOT A NAME"]:
         before = len(checks)
         assert await box.sign_in(username, "wrong horse") is None
@@ -171,7 +180,7 @@ async def test_unknown_and_disabled_users_cost_one_check_like_a_wrong_password(b
 async def test_a_disabled_user_does_not_sign_in_with_the_right_password(box: TinyBox) -> None:
     alice = await box.add("alice")
     assert await box.sign_in("alice", PASSWORD)
-    await box.database.write(lambda db: users.change(db, alice, {"is_active": False}))
+    await box.database.write(lambda db: users.change(db, alice, {"is_active": False}, now=NOON))
     assert await box.sign_in("alice", PASSWORD) is None
 
 
@@ -434,7 +443,7 @@ async def test_importing_another_role_or_password_voids_the_tokens(box: TinyBox,
 async def changed_elsewhere(box: TinyBox, user_id: str, changes: dict[str, Any]) -> None:
     def write() -> None:
         db = connect(box.database.path)
-        users.change(db, user_id, changes)
+        users.change(db, user_id, changes, now=NOON)
         db.conn.close()
 
     await asyncio.to_thread(write)
@@ -850,7 +859,7 @@ async def test_who_is_no_longer_what_they_were_let_in_as_gets_no_further(box: Ti
     assert identity is not None
     await box.plugin._accounts._change(await box.authority("other"), boss, lost)
     with pytest.raises(Refusal) as refused:
-        box.plugin._accounts.authority(identity)
+        box.plugin._accounts.authority(identity, HERE)
     assert refused.value.status == 401
 
 

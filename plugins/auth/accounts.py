@@ -12,9 +12,9 @@ from typing import Any
 
 import sqlite_utils
 
-from broker.plugin import Box, Identity, Refusal
+from broker.plugin import NOBODY, Actor, Box, Entry, Identity, Refusal
 from broker.rates import Rate
-from plugins.auth import users
+from plugins.auth import trail, users
 from plugins.auth.passwords import Passwords, TurnRefusedError
 from plugins.auth.users import Standing, User
 from plugins.auth.wire import PASSWORD_BYTES
@@ -72,6 +72,11 @@ class Authority:
 
     user_id: str
     standing: Standing
+    address: str
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.user_id, self.address)
 
     def require(self, db: sqlite_utils.Database) -> User:
         """The caller. Refuses with 401 ``unauthorized`` who was disabled, or got another role or password, since."""
@@ -123,6 +128,7 @@ class Accounts:
         if password is None:
             return GUEST if username is None and self._box.settings.auth.allow_guests else None
         if not _is_possible(password):
+            self._note_failure(None, address)
             return None
         while True:
             changes = self._changes
@@ -168,9 +174,12 @@ class Accounts:
     async def _user_of(self, username: str | None, password: str, address: str) -> User | None:
         if username is None or _USER_ID.fullmatch(username):
             owner = await self._box.database.read(lambda db: users.by_token(db, password, self._box.now()))
-            return owner if owner is not None and username in (None, owner.user_id) else None
+            if owner is not None and username in (None, owner.user_id):
+                return owner
+            self._note_failure(None, address)
+            return None
         if not _USERNAME.fullmatch(username):
-            await self._check(None, NO_USERNAME, password, address)
+            await self._sign_in(None, NO_USERNAME, password, address, is_known=False)
             return None
         now = self._box.now()
 
@@ -181,7 +190,26 @@ class Accounts:
         owner, named, is_known = await self._box.database.read(look)
         if owner is not None and owner.username == username:
             return owner
-        return named if await self._check(named, username, password, address, is_known=is_known) else None
+        return named if await self._sign_in(named, username, password, address, is_known=is_known) else None
+
+    async def _sign_in(self, user: User | None, username: str, password: str, address: str, *, is_known: bool) -> bool:
+        """As :meth:`_check`; a failure comes to the audit trail, with the account that was tried but not its name."""
+        user_id = None if user is None else user.user_id
+        try:
+            right = await self._check(user, username, password, address, is_known=is_known)
+        except Refusal as refusal:
+            self._note_failure(user_id, address, refusal.code)
+            raise
+        if not right:
+            self._note_failure(user_id, address)
+        return right
+
+    def _note_failure(self, user_id: str | None, address: str, outcome: str = "unauthorized") -> None:
+        self.note_refusal(Actor(user_id, address), trail.SESSION, outcome)
+
+    def note_refusal(self, by: Actor, action: str, code: str) -> None:
+        """Something was refused that is no part of a change."""
+        self._box.audit.gather_alone(Entry(*by, action, code))
 
     async def _check(
         self, user: User | None, username: str, password: str, address: str, *, is_known: bool = False
@@ -219,33 +247,38 @@ class Accounts:
             self._box.refused("password_queue")
             raise _too_many("too many passwords are being checked; try again in a moment", 1.0) from None
 
-    def authority(self, identity: Identity) -> Authority | None:
-        """On what somebody acts who was let in just now; to be asked before anything is awaited. None for a guest.
+    def authority(self, identity: Identity, address: str) -> Authority | None:
+        """On what somebody acts who was let in just now from this address; to be asked before anything is awaited.
 
-        Refuses with 401 ``unauthorized`` where it is no longer so, or was never so here.
+        None for a guest. Refuses with 401 ``unauthorized`` where it is no longer so, or was never so here.
         """
         if identity.user_id is None:
             return None
         seen = self._signed_in.get(identity.user_id)
         if seen is None or not seen.is_active or seen.role != identity.role:
             raise _changed_since()
-        return Authority(identity.user_id, seen)
+        return Authority(identity.user_id, seen, address)
 
     # Tokens
 
     async def issue_token(self, by: Authority) -> Session:
         """A further token for somebody who has just signed in; those that they have live on."""
-        return await self._box.database.write(lambda db: self._add_token(db, by.require(db)), quick=True)
+        return await self._box.database.write(lambda db: self._add_token(db, by.require(db), by.address), quick=True)
 
-    async def void_token(self, token: str) -> None:
-        await self._box.database.write(lambda db: users.void_token(db, token), quick=True)
+    async def void_token(self, token: str, by: Actor) -> None:
+        def job(db: sqlite_utils.Database) -> None:
+            if users.void_token(db, token):
+                self._box.audit.gather(db, self._box.now(), Entry(*by, trail.SESSION, "ended"))
 
-    def _add_token(self, db: sqlite_utils.Database, user: User) -> Session:
+        await self._box.database.write(job, quick=True)
+
+    def _add_token(self, db: sqlite_utils.Database, user: User, address: str) -> Session:
         auth = self._box.settings.auth
         now = self._box.now()
         hours = auth.kiosk_token_hours if user.role == "kiosk" else auth.token_hours
         session = Session(self._new_token(), now + hours * 3600, user)
         users.add_token(db, user.user_id, session.token, now=now, expires_at=session.expires_at)
+        self._box.audit.gather(db, now, Entry(user.user_id, address, trail.SESSION, "created"))
         return session
 
     # Users
@@ -267,7 +300,9 @@ class Accounts:
             raise _too_many("too many visitors have come from here; try again later", seconds)
 
         def job(db: sqlite_utils.Database) -> Session:
-            return self._add_token(db, users.add_visitor(db, name=name, email=email, now=self._box.now()))
+            by = Actor(None, address)
+            visitor = users.add_visitor(db, name=name, email=email, now=self._box.now(), by=by)
+            return self._add_token(db, visitor, address)
 
         return await self._box.database.write(job, quick=True)
 
@@ -302,6 +337,7 @@ class Accounts:
                     email=email,
                     name=name,
                     now=self._box.now(),
+                    by=Actor(None, address) if by is None else by.actor,
                 )
 
         return await self._box.database.write(job)
@@ -365,14 +401,19 @@ class Accounts:
         def job(db: sqlite_utils.Database) -> tuple[User, bool]:
             by.require(db)
             before = users.by_id(db, user_id)
+            now = self._box.now()
             with _refusing():
-                after = users.change(db, user_id, changes)
+                after = users.change(db, user_id, changes, now=now, by=by.actor)
+            if before is not None and (after.name, after.email) != (before.name, before.email):
+                self._box.audit.gather(db, now, Entry(*by.actor, trail.CHANGE, trail.DETAILS, user_id))
             return after, before is None or after.standing != before.standing
 
         user, is_other = await self._box.database.write(job)
         deactivated = changes.get("is_active") is False
         if is_other or deactivated:
-            await self._end(user_id, user.standing, deactivated=deactivated, cancel_bookings=cancel_bookings)
+            await self._end(
+                user_id, user.standing, deactivated=deactivated, cancel_bookings=cancel_bookings, by=by.actor
+            )
         return user
 
     async def database_changed(self) -> None:
@@ -388,7 +429,13 @@ class Accounts:
                 await self._end(user_id, now, deactivated=before.is_active and not (now and now.is_active))
 
     async def _end(
-        self, user_id: str, now: Standing | None, *, deactivated: bool, cancel_bookings: bool = False
+        self,
+        user_id: str,
+        now: Standing | None,
+        *,
+        deactivated: bool,
+        cancel_bookings: bool = False,
+        by: Actor = NOBODY,
     ) -> None:
         self._changes += 1
         if now is None:
@@ -397,7 +444,7 @@ class Accounts:
             self._signed_in[user_id] = now
         self._passwords.forget(user_id)
         role = now.role if now is not None and now.is_active else None
-        await self._box.end_user(user_id, role=role, deactivated=deactivated, cancel_bookings=cancel_bookings)
+        await self._box.end_user(user_id, role=role, deactivated=deactivated, cancel_bookings=cancel_bookings, by=by)
 
 
 def _is_possible(password: str) -> bool:

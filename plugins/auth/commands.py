@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker import audit
 from broker.damage import make_place
 from broker.database import DatabaseError, connect, migrate
 from broker.outage import describe
@@ -122,7 +123,7 @@ def password(context: typer.Context, name: Account, password_stdin: FromStdin = 
         _fail_validation(error)
     password_hash = hash_password(body.password)
     with _transaction(context) as db:
-        users.change(db, _find(db, name).user_id, {"password_hash": password_hash})
+        users.change(db, _find(db, name).user_id, {"password_hash": password_hash}, now=time.time())
     _say(f"{name} has a new password.")
 
 
@@ -142,7 +143,7 @@ def _set_active(context: typer.Context, name: str, active: bool) -> bool:
     """Whether that changed anything."""
     with _transaction(context) as db:
         found = _find(db, name)
-        users.change(db, found.user_id, {"is_active": active})
+        users.change(db, found.user_id, {"is_active": active}, now=time.time())
     return found.is_active != active
 
 
@@ -156,7 +157,7 @@ def _transaction(context: typer.Context) -> Iterator[sqlite_utils.Database]:
         make_place(path)
         db = connect(path)
         try:
-            migrate(db, [users.MIGRATIONS])
+            migrate(db, [audit.MIGRATIONS, users.MIGRATIONS])
             db.conn.execute("BEGIN IMMEDIATE")
             yield db
             db.conn.execute("COMMIT")

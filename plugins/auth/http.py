@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from broker.doors.bodies import answer, read_body
-from broker.plugin import CALLER, Refusal
+from broker.plugin import CALLER, Actor, Refusal, RouteHandler
 from config.settings import AuthSettings
+from plugins.auth import trail
 from plugins.auth.accounts import Accounts, Authority, Session
 from plugins.auth.users import User
 from plugins.auth.wire import (
@@ -36,15 +37,15 @@ class AccountRoutes:
             web.post("/api/session", self.sign_in),
             web.delete("/api/session", self.sign_out),
             web.get("/api/me", self.me),
-            web.patch("/api/me", self.change_me),
-            web.post("/api/users", self.register),
+            web.patch("/api/me", self._noting_refusals(trail.CHANGE, self.change_me)),
+            web.post("/api/users", self._noting_refusals(trail.ADD, self.register)),
             web.get("/api/users", self.everybody),
-            web.patch("/api/users/{user_id}", self.change_user),
+            web.patch("/api/users/{user_id}", self._noting_refusals(trail.CHANGE, self.change_user)),
         )
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """A token for who signed in by Basic, or by Bearer to renew; for nobody yet, a visitor's first."""
-        by = self._accounts.authority(request[CALLER].identity)
+        by = self._accounts.authority(request[CALLER].identity, _address(request))
         if by is not None:
             return answer(_session_answer(await self._accounts.issue_token(by)))
         if not request.body_exists:
@@ -58,10 +59,10 @@ class AccountRoutes:
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """Void the token that the call was made with; with Basic there is none to void."""
-        _signed_in(request)
+        by = Actor(_signed_in(request), _address(request))
         token = request[CALLER].token
         if token is not None:
-            await self._accounts.void_token(token)
+            await self._accounts.void_token(token, by)
         return web.Response(status=204)
 
     async def me(self, request: web.Request) -> web.StreamResponse:
@@ -81,7 +82,7 @@ class AccountRoutes:
 
     async def register(self, request: web.Request) -> web.StreamResponse:
         """Add a customer; a manager adds any account, also where registration is off."""
-        by = self._accounts.authority(request[CALLER].identity)
+        by = self._accounts.authority(request[CALLER].identity, _address(request))
         body: RegistrationBody
         if _is_manager(request):
             body = manager_body = await read_body(request, AccountBody)
@@ -125,9 +126,22 @@ class AccountRoutes:
         )
         return answer(ListedUserAnswer.of(user))
 
+    def _noting_refusals(self, action: str, handler: RouteHandler) -> RouteHandler:
+        """The handler, whose refusals come to the audit trail."""
+
+        async def noting(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except Refusal as refusal:
+                by = Actor(request[CALLER].identity.user_id, _address(request))
+                self._accounts.note_refusal(by, action, refusal.code)
+                raise
+
+        return noting
+
     def _authority(self, request: web.Request) -> Authority:
         """On what a signed-in caller acts. Refuses a guest."""
-        by = self._accounts.authority(request[CALLER].identity)
+        by = self._accounts.authority(request[CALLER].identity, _address(request))
         if by is None:
             raise _unauthorized()
         return by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 import sqlite_utils
@@ -37,6 +37,16 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
     @classmethod
     def contents(cls, db: sqlite_utils.Database) -> Mapping[str, int]:
         return {"users": db.table("users").count} if db.table("users").exists() else {}
+
+    @classmethod
+    def names(cls, db: sqlite_utils.Database, ids: Collection[str]) -> Mapping[str, str]:
+        found = (users.by_id(db, user_id) for user_id in ids)
+        return {user.user_id: user.username for user in found if user is not None and user.username is not None}
+
+    @classmethod
+    def ids_of(cls, db: sqlite_utils.Database, name: str) -> Collection[str]:
+        user = users.by_username(db, name)
+        return () if user is None else (user.user_id,)
 
     @classmethod
     def command_line(cls) -> typer.Typer:

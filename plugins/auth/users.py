@@ -1,6 +1,7 @@
 """The users and their tokens in SQLite. Functions for ``Database`` jobs: each takes the job's database.
 
-Whatever voids a token does so in the transaction of the change that it follows from.
+Who is added, and whose standing is changed, is a row of the audit trail: ``by`` is who did it, nobody where that is the
+command line. Whatever voids a token does so in the transaction of the change that it follows from.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import sqlite_utils
+
+from broker.plugin import NOBODY, Actor, record
+from plugins.auth import trail
 
 TOKENS_PER_USER = 1000
 """The oldest of a user's tokens beyond this number is void when another is issued."""
@@ -151,23 +155,27 @@ def add_account(
     email: str | None,
     name: str | None,
     now: float,
+    user_id: str | None = None,
+    by: Actor = NOBODY,
 ) -> User:
-    """Add a customer, kiosk or manager. Raises UsernameTakenError."""
-    user = User(str(uuid.uuid4()), username, role, password_hash, email, name, True, now)
+    """Add a customer, kiosk or manager, of this user_id or a new one. Raises UsernameTakenError."""
+    user = User(user_id or str(uuid.uuid4()), username, role, password_hash, email, name, True, now)
     if by_username(db, username) is not None:
         raise UsernameTakenError
-    _insert(db, user)
+    _insert(db, user, by)
     return user
 
 
-def add_visitor(db: sqlite_utils.Database, *, name: str, email: str, now: float) -> User:
+def add_visitor(db: sqlite_utils.Database, *, name: str, email: str, now: float, by: Actor = NOBODY) -> User:
     """Add somebody who has a name and an e-mail address, but no username and no password."""
     user = User(str(uuid.uuid4()), None, "visitor", None, email, name, True, now)
-    _insert(db, user)
+    _insert(db, user, by)
     return user
 
 
-def change(db: sqlite_utils.Database, user_id: str, changes: Mapping[str, Any]) -> User:
+def change(
+    db: sqlite_utils.Database, user_id: str, changes: Mapping[str, Any], *, now: float, by: Actor = NOBODY
+) -> User:
     """Set ``role``, ``password_hash``, ``is_active``, ``email`` or ``name``; what ``changes`` lacks stays.
 
     The user's tokens are void if the standing changes. Raises UnknownUserError; NoAccountError for a
@@ -187,6 +195,8 @@ def change(db: sqlite_utils.Database, user_id: str, changes: Mapping[str, Any]) 
     )
     if after.standing != before.standing:
         db.conn.execute("DELETE FROM tokens WHERE user_id = ?", [user_id])
+    for entry in trail.changed(by, user_id, before.standing, after.standing):
+        record(db, now, entry)
     return after
 
 
@@ -199,8 +209,9 @@ def upsert_account(
     email: str | None,
     name: str | None,
     now: float,
+    user_id: str | None = None,
 ) -> str:
-    """Add the account, or bring the one of this username up to date, and return its user_id.
+    """Add the account, with ``user_id`` if given, or bring the one of this username up to date; returns its user_id.
 
     An ``email`` or ``name`` of None keeps what is there, and whether the account is active stays as it is.
     Tokens are void if role or hash differ: for a password that stays, give the hash that :func:`by_username`
@@ -209,12 +220,20 @@ def upsert_account(
     present = by_username(db, username)
     if present is None:
         added = add_account(
-            db, username=username, password_hash=password_hash, role=role, email=email, name=name, now=now
+            db,
+            username=username,
+            password_hash=password_hash,
+            role=role,
+            email=email,
+            name=name,
+            now=now,
+            user_id=user_id,
         )
         return added.user_id
     given = {"email": email, "name": name}
     changes = {field: value for field, value in given.items() if value is not None}
-    return change(db, present.user_id, {**changes, "role": role, "password_hash": password_hash}).user_id
+    changes |= {"role": role, "password_hash": password_hash}
+    return change(db, present.user_id, changes, now=now).user_id
 
 
 def token_hash(token: str) -> str:
@@ -236,8 +255,9 @@ def add_token(db: sqlite_utils.Database, user_id: str, token: str, *, now: float
     )
 
 
-def void_token(db: sqlite_utils.Database, token: str) -> None:
-    db.conn.execute("DELETE FROM tokens WHERE token_hash = ?", [token_hash(token)])
+def void_token(db: sqlite_utils.Database, token: str) -> bool:
+    """Whether it was not void before."""
+    return bool(db.conn.execute("DELETE FROM tokens WHERE token_hash = ?", [token_hash(token)]).rowcount)
 
 
 def is_known_address(db: sqlite_utils.Database, user_id: str, address: str, now: float) -> bool:
@@ -286,8 +306,9 @@ def _another_manages(db: sqlite_utils.Database, user_id: str) -> bool:
     return row is not None
 
 
-def _insert(db: sqlite_utils.Database, user: User) -> None:
+def _insert(db: sqlite_utils.Database, user: User, by: Actor) -> None:
     db.table("users").insert(asdict(user))
+    record(db, user.created_at, trail.added(by, user.user_id, user.role))
 
 
 def _user(row: tuple[Any, ...] | None) -> User | None:

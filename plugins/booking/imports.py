@@ -40,7 +40,7 @@ from pydantic import (
 from broker.damage import make_place
 from broker.database import DatabaseError, connect, migrate
 from broker.outage import describe
-from broker.plugin import migrations_of
+from broker.plugin import NOBODY, Entry, migrations_of, record
 from config import Settings
 from plugins.auth import passwords, users
 from plugins.auth.wire import AccountRole, Email, Name, Password
@@ -296,7 +296,9 @@ def import_file(path: Path, settings: Settings, plugins: Sequence[type], *, now:
             for entry in cinema.users
         }
         with transaction(settings, plugins) as db:
-            return add(db, cinema, settings, password_hashes=hashes, now=now)
+            imported = add(db, cinema, settings, password_hashes=hashes, now=now)
+            record(db, now, Entry(*NOBODY, "import", "imported"))
+        return imported
     except ImportFileError as error:
         raise ImportFileError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
@@ -530,12 +532,10 @@ def _add_user(
             email=entry.email,
             name=entry.name,
             now=now,
+            user_id=entry.user_id,
         )
     except users.LastManagerError:
         raise ImportFileError(f"{path}.role: this is the last active manager, and one must stay") from None
-    if is_new and entry.user_id is not None:
-        db.conn.execute("UPDATE users SET user_id = ? WHERE user_id = ?", (entry.user_id, user_id))
-        user_id = entry.user_id
     return user_id, is_new
 
 

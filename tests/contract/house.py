@@ -142,7 +142,7 @@ def build(folder: Path) -> House:
         tokens = {name: f"the token of {name}" for name in user_ids}
         for name, token in tokens.items():
             users.add_token(db, user_ids[name], token, now=now, expires_at=now + 10**9)
-        users.change(db, user_ids["gone"], {"is_active": False})
+        users.change(db, user_ids["gone"], {"is_active": False}, now=now)
     seats = [
         tuple(
             seat_id

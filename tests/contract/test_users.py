@@ -317,7 +317,7 @@ async def test_a_user_whom_another_process_disables_is_out(box: Premises, http: 
     def disable() -> None:
         db = connect(box.path)
         db.conn.execute("BEGIN IMMEDIATE")
-        users.change(db, box.user_id("alice"), {"is_active": False})
+        users.change(db, box.user_id("alice"), {"is_active": False}, now=box.clock())
         db.conn.execute("COMMIT")
         db.conn.close()
 
