@@ -14,7 +14,7 @@ from broker.damage import REPLACED, companions, files_aside, free_path, set_asid
 from broker.database import BUSY_TIMEOUT_SECONDS, DatabaseError, require_known
 from broker.lock import FileLock, HeldError
 from broker.outage import Reason, describe, reason_of
-from broker.plugin import BoxPlugin, migrations_of
+from broker.plugin import NOBODY, BoxPlugin, Entry, migrations_of, record
 
 
 class RestoreError(Exception):
@@ -46,7 +46,7 @@ def restore(file: Path, database: Path, plugins: Sequence[type], *, now: float) 
         real.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(real):
             try:
-                contents = _prepare(file, new, plugins)
+                contents = _prepare(file, new, plugins, now)
                 aside = _replace(real, new, now)
             finally:
                 _remove(new)
@@ -59,7 +59,7 @@ def restore(file: Path, database: Path, plugins: Sequence[type], *, now: float) 
     return Restored(made_at(file.name, database), aside, contents)
 
 
-def _prepare(file: Path, new: Path, plugins: Sequence[type]) -> Mapping[str, int]:
+def _prepare(file: Path, new: Path, plugins: Sequence[type], now: float) -> Mapping[str, int]:
     """Make of the backup what will be the database, on disk under another name."""
     _remove(new)
     with contextlib.closing(read_only(file)) as source:
@@ -74,6 +74,8 @@ def _prepare(file: Path, new: Path, plugins: Sequence[type]) -> Mapping[str, int
             if issubclass(plugin, BoxPlugin):
                 plugin.restored(copy)
                 contents.update(plugin.contents(copy))
+        if copy.table("audit").exists():  # one of an older box has none
+            record(copy, now, Entry(*NOBODY, "restore", "restored"))
         copy.conn.execute("COMMIT")
     finally:
         copy.conn.close()
