@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,7 +21,8 @@ from raw_mqtt import CONNACK, PUBACK, connect, publish
 from scraping import Scraped
 from turned import Bench
 
-from broker.census import UNIDENTIFIED
+from broker.census import REASONS_OF_ENDS, UNIDENTIFIED
+from broker.connection import End
 from broker.database import Database
 from broker.host import Host
 from broker.metrics import OTHER, REASONS, SHARED_SECONDS, Metrics
@@ -187,6 +189,22 @@ async def test_what_a_connection_sent_and_got_is_still_counted_when_it_has_ended
         assert found(name, door=door) >= before(name, door=door) > 0
     assert found("lynrie_connections", door=door, role="customer") == 0
     assert sum(found.counted("lynrie_connections_ended_total").values()) == 1
+
+
+@pytest.mark.parametrize("how", End, ids=lambda how: how.name.lower())
+async def test_every_end_is_counted_and_as_a_refusal_where_it_is_a_limits_doing(
+    box: StartBox, client: OpenClient, how: End
+) -> None:
+    host = await box()
+    ann = await (await client(host)).connect("ann")
+    next(iter(host.clients)).end(how)
+    with contextlib.suppress(ConnectionError):
+        assert await ann.packet() is None
+    await until(lambda: not len(host.clients))
+    found = scraped(host)
+    assert found.counted("lynrie_connections_ended_total") == {how.name.lower(): 1}
+    reason = REASONS_OF_ENDS.get(how)
+    assert found.counted("lynrie_refusals_total") == ({} if reason is None else {reason: 1})
 
 
 async def test_who_has_not_been_let_in_yet_has_no_role(box: StartBox, client: OpenClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -11,6 +13,7 @@ from conftest import OpenClient
 from raw_mqtt import CONNACK, SUBACK, connect, publish, subscribe
 from scraping import Scraped
 
+from broker.doors.metrics import CONNECTIONS
 from contract.conftest import Join, OpenHouse
 from contract.house import PASSWORD, Premises, new_id
 from contract.people import Caller
@@ -116,6 +119,20 @@ async def test_the_metrics_can_be_read_when_the_box_is_full(
     found = Scraped(await (await ask(box)).read())
     assert found("lynrie_places_taken") == 5
     assert found.counted("lynrie_refusals_total") == {"max_connections": 1}
+
+
+async def test_the_metrics_door_has_places_of_its_own_and_a_time_limit(open_house: OpenHouse) -> None:
+    box = await open_house(metrics={"bind": "127.0.0.1:0"}, limits={"connect_seconds": 1})
+    silent = [await asyncio.open_connection(*box.host.metrics_addresses[0]) for _ in range(CONNECTIONS)]
+    reader, writer = await asyncio.open_connection(*box.host.metrics_addresses[0])
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n")).split()[1] == b"503"
+    assert len(box.host.places) == 0
+    for other_reader, other_writer in silent:
+        with contextlib.suppress(ConnectionError):
+            assert await other_reader.read() == b""
+        other_writer.close()
+    writer.close()
 
 
 # What happened
@@ -229,6 +246,21 @@ async def test_silence_and_a_connect_that_never_comes_are_counted(
     assert await silent.read_to_end() == []
     await until(lambda: not len(box.host.clients))
     assert await refusals(box, http) == {"connect_seconds": 1, "keep_alive": 1}
+
+
+async def test_a_guest_for_whom_no_place_is_kept_is_counted(
+    open_house: OpenHouse, http: Http, client: OpenClient, door: str
+) -> None:
+    box = await open_house(limits={"max_connections": 5})
+    for _ in range(4):
+        guest = await client(box.host)
+        await guest.send(connect())
+        await guest.next(CONNACK)
+    late = await client(box.host, door)
+    await late.send(connect())
+    assert await late.read_to_end() == []
+    await until(lambda: len(box.host.places) == 4)
+    assert await refusals(box, http) == {"guest_places": 1}
 
 
 async def test_subscriptions_beyond_the_limits_are_counted(
