@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import aiohttp
 import pytest
 from boxes import until
 from conftest import OpenClient
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
 from raw_mqtt import CONNACK, SUBACK, connect, publish, subscribe
 from scraping import Scraped
 
@@ -133,6 +135,22 @@ async def test_the_metrics_door_has_places_of_its_own_and_a_time_limit(open_hous
             assert await other_reader.read() == b""
         other_writer.close()
     writer.close()
+
+
+async def test_who_asks_at_the_same_time_shares_one_answer(open_house: OpenHouse, ask: Ask, http: Http) -> None:
+    box = await open_house(metrics={"bind": "127.0.0.1:0"})
+    asked = 0
+
+    class Asked(Collector):
+        def collect(self) -> Iterable[Metric]:
+            nonlocal asked
+            asked += 1
+            return ()
+
+    box.host.metrics.add(Asked())
+    call = http(box)
+    await asyncio.gather(*(ask(box) for _ in range(10)), *(call("GET", "/metrics", who="manager") for _ in range(10)))
+    assert asked < 20  # one, where the machine has a quarter of a second for all of them
 
 
 # What happened
