@@ -92,7 +92,7 @@ class Census(Collector):
         yield _by_door("lynrie_received_bytes", "Bytes that MQTT clients sent, by door, without TLS and framing.", read)
         yield _by_door("lynrie_sent_bytes", "Bytes that were written for MQTT clients, by door, without TLS.", written)
         yield _number("lynrie_outbound_waiting_bytes", "Bytes written that the system has not taken yet.", waiting)
-        yield _number("lynrie_tasks", "asyncio tasks that are not done.", _tasks())
+        yield _number("lynrie_tasks", "Tasks of the event loop that have not ended.", _tasks())
         yield _number("lynrie_subscriptions", "Topic filters that are subscribed to, each connection's.", subscriptions)
 
     def _role(self, connection: Connection) -> str:
