@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import sqlite_utils
 import typer
@@ -24,15 +25,18 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.core import TyperGroup
 
-from broker import collector
+from broker import collector, trail
 from broker.backup import BackupError, in_words, megabytes, take_backup
 from broker.damage import WayBack
 from broker.database import DatabaseError
 from broker.host import Host, StartError, plugin_classes
 from broker.lock import FileLock, HeldError
+from broker.moments import moment
 from broker.restore import RestoreError
 from broker.restore import restore as restore_backup
+from broker.trail import UnknownNameError
 from config import Settings, SettingsError, load_settings
+from plugins import tables
 from plugins.booking import demo as demo_cinema
 from plugins.booking import imports
 from plugins.booking.check import Finding, examine
@@ -140,6 +144,39 @@ def restore(
 
 
 @app.command()
+def audit(
+    context: typer.Context,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What a user did, or was done for or to them; a name or id.")
+    ] = None,
+    about: Annotated[
+        str | None,
+        typer.Option("--about", "--booking", metavar="WHAT", help="A booking's number; or the id of anything."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="2030-01-01, or 2030-01-01T20:00.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="As --since; a day to its end.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="At most so many, the latest.")] = 50,
+    config: ConfigOption = None,
+    demo: DemoOption = False,
+) -> None:
+    """Show who did what, for whom, from where, and what came of it; the latest last."""
+    settings = _settings(context)
+    zone = ZoneInfo(settings.cinema.timezone)
+    question = trail.Question(
+        last, user, about, _moment("--since", since, zone), _moment("--until", until, zone, end_of_day=True)
+    )
+    rows = trail.read(settings.database.path, plugin_classes(settings), zone, question)
+    tables.show(trail.COLUMNS, rows, give_way=trail.GIVE_WAY)
+
+
+def _moment(option: str, text: str | None, zone: ZoneInfo, *, end_of_day: bool = False) -> float | None:
+    try:
+        return None if text is None else moment(text, zone, end_of_day=end_of_day)
+    except ValueError:
+        raise typer.BadParameter(f"{option} must be a day, such as 2030-01-01, or a time in ISO 8601.") from None
+
+
+@app.command()
 def check(context: typer.Context, config: ConfigOption = None) -> None:
     """Look at the settings and the database, and say what to do; status 1 if the box could not serve."""
     try:
@@ -162,7 +199,15 @@ def main() -> None:
         app()
     except (SettingsError, DemoRefusedError) as error:
         _fail(error, status=2)
-    except (StartError, DatabaseError, HeldError, BackupError, RestoreError, ImportFileError) as error:
+    except (
+        StartError,
+        DatabaseError,
+        HeldError,
+        BackupError,
+        RestoreError,
+        ImportFileError,
+        UnknownNameError,
+    ) as error:
         _fail(error, status=1)
     except OSError as error:
         _fail(f"{error.filename or 'The box'}: {error.strerror or error}", status=1)

@@ -11,7 +11,7 @@ A row holds ids, addresses and the box's own words alone: no name, no secret, no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
 import sqlite_utils
@@ -106,8 +106,8 @@ def find(
     db: sqlite_utils.Database,
     *,
     last: int,
-    users: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    users: Collection[str] | None = None,
+    subjects: Collection[str] | None = None,
     since: float | None = None,
     until: float | None = None,
 ) -> list[Row]:

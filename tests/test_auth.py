@@ -30,6 +30,7 @@ from config import Settings, load_settings
 from plugins.auth import AuthPlugin, accounts, commands, passwords, users, wire
 from plugins.auth.accounts import Authority
 from plugins.auth.passwords import Passwords, hash_password, hash_unless_same
+from plugins.tables import table_of
 
 NOON = 1_900_000_000.0
 HOUR = 3600
@@ -933,7 +934,7 @@ def test_the_owner_adds_and_lists_users(owner: Owner) -> None:
 def test_the_list_at_a_terminal_never_cuts_the_user_id(width: int, columns: int) -> None:
     user_id = "0" * 36
     row = ("k1.left", "kiosk", "Left", "k@example.org", "yes", "2030-01-01T20:00:00Z", user_id)
-    table = commands._table([row], width)
+    table = table_of(commands.COLUMNS, [row], width, give_way=commands.GIVE_WAY, whole=("user id",))
     assert len(table.columns) == columns
     screen = io.StringIO()
     Console(file=screen, width=width, force_terminal=True).print(table)

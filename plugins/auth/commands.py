@@ -8,22 +8,20 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import sqlite_utils
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from broker import audit
 from broker.damage import make_place
 from broker.database import DatabaseError, connect, migrate
 from broker.outage import describe
 from config import Settings
+from plugins import tables
 from plugins.auth import users
 from plugins.auth.passwords import hash_password
 from plugins.auth.wire import AccountBody, AccountRole, PasswordBody, iso
@@ -82,33 +80,12 @@ def list_users(context: typer.Context) -> None:
         )
         for each in everybody
     ]
-    console = Console()
-    if not console.is_terminal or console.width < _NARROWEST:
-        for row in (_COLUMNS, *rows):
-            typer.echo("\t".join(_printable(cell) for cell in row))
-        return
-    console.print(_table(rows, console.width))
+    tables.show(COLUMNS, rows, give_way=GIVE_WAY, whole=("user id",))
 
 
-_COLUMNS = ("username", "role", "name", "e-mail", "active", "since", "user id")
-_NARROWEST = 60
-_GIVE_WAY = ("since", "e-mail", "name", "active")
+COLUMNS = ("username", "role", "name", "e-mail", "active", "since", "user id")
+GIVE_WAY = ("since", "e-mail", "name", "active")
 """The columns that a narrow terminal goes without, the first of them first."""
-
-
-def _table(rows: Sequence[Sequence[str]], width: int) -> Table:
-    """The users, no cell cut: columns give way instead."""
-    shown = list(range(len(_COLUMNS)))
-    longest = [max(len(row[column]) for row in (_COLUMNS, *rows)) for column in shown]
-    for name in _GIVE_WAY:
-        if sum(longest[column] + 3 for column in shown) + 1 > width:
-            shown.remove(_COLUMNS.index(name))
-    table = Table()
-    for column in shown:
-        table.add_column(_COLUMNS[column], no_wrap=_COLUMNS[column] == "user id", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_printable(row[column])) for column in shown))
-    return table
 
 
 @user.command()
@@ -202,11 +179,6 @@ def _account(name: str, password: str, role: AccountRole, email: str | None, ful
         _fail_validation(error)
 
 
-def _printable(text: str) -> str:
-    # The box lets no control characters in, but another program may have; a terminal would obey them.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def _fail_validation(error: ValidationError) -> NoReturn:
     first = error.errors(include_input=False, include_url=False)[0]
     if first["loc"][0] == "username":
@@ -215,7 +187,7 @@ def _fail_validation(error: ValidationError) -> NoReturn:
 
 
 def _say(sentence: str) -> None:
-    typer.echo(_printable(sentence))
+    typer.echo(tables.printable(sentence))
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hmac
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from broker.doors.bodies import answer, read_json_bytes
+from broker.moments import moment
 from broker.plugin import CALLER, Action, Identity, Refusal
 from plugins.booking.cinema import BookingRecord, Notice, Outcome, Sender
 from plugins.booking.ledger import unknown_booking
@@ -225,16 +225,10 @@ class BookingHttp:
         return conditions
 
     def _moment(self, text: str, name: str, *, end_of_day: bool = False) -> float:
-        """A day of the cinema (``2030-01-01``; with ``end_of_day`` the moment after it), or a moment in ISO 8601, in
-        seconds since 1970."""
-        zone = ZoneInfo(self._box.settings.cinema.timezone)
+        """See :func:`broker.moments.moment`; by the cinema's clocks."""
         try:
-            if len(text) == len("2030-01-01"):
-                day = date.fromisoformat(text) + timedelta(days=1 if end_of_day else 0)
-                return datetime.combine(day, time(), zone).timestamp()
-            moment = datetime.fromisoformat(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
-        except (ValueError, OverflowError, OSError):
+            return moment(text, ZoneInfo(self._box.settings.cinema.timezone), end_of_day=end_of_day)
+        except ValueError:
             raise Refusal(
                 "invalid_request", f"{name} must be a day, such as 2030-01-01, or a time in ISO 8601."
             ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlite_utils
@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from sqlite_utils import Migrations
 
 from broker.plugin import Actor, Box, BoxPlugin, Command, Identity, Present
+from plugins.booking import reading
 from plugins.booking.http import BookingHttp
 from plugins.booking.ledger import migrations
 from plugins.booking.present import BookingsPresent, Copy, HoldsPresent, SeatsPresent, ShowingsPresent
@@ -41,6 +42,14 @@ class BookingPlugin(BasePlugin[BrokerContext], BoxPlugin):
             "showings": db.table("showings").count,
             "confirmed bookings": db.table("bookings").count_where("status = 'confirmed'"),
         }
+
+    @classmethod
+    def names(cls, db: sqlite_utils.Database, ids: Collection[str]) -> Mapping[str, str]:
+        return reading.names(db, ids)
+
+    @classmethod
+    def ids_of(cls, db: sqlite_utils.Database, name: str) -> Collection[str]:
+        return reading.bookings_of_number(db, name)
 
     async def opened(self, box: Box) -> None:
         self.service = Service(box, call_later=asyncio.get_running_loop().call_later)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlite_utils
@@ -306,3 +306,23 @@ def failure_of_row(row: Sequence[Any]) -> Outcome:
         seat_ids=tuple(json.loads(seat_ids)),
         code=code,
     )
+
+
+def names(db: sqlite_utils.Database, ids: Iterable[str]) -> dict[str, str]:
+    """What people call bookings and showings, by those of these ids that are one's: the number, or the title."""
+    found: dict[str, str] = {}
+    for one in ids:
+        row = db.conn.execute(
+            "SELECT number FROM bookings WHERE booking_id = ?1 "
+            "UNION ALL SELECT title FROM showings WHERE showing_id = ?1",
+            (one,),
+        ).fetchone()
+        if row is not None:
+            (found[one],) = row
+    return found
+
+
+def bookings_of_number(db: sqlite_utils.Database, number: str) -> list[str]:
+    """The id of the booking that has this number, however it is typed."""
+    rows = db.conn.execute("SELECT booking_id FROM bookings WHERE number = ?", (number.upper(),))
+    return [booking_id for (booking_id,) in rows]
