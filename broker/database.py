@@ -82,7 +82,12 @@ class _DamagedError(sqlite3.DatabaseError):
 def connect(
     path: Path, *, read_only: bool = False, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
 ) -> sqlite_utils.Database:
-    """Open a connection as the box uses it: explicit transactions, foreign keys, WAL, ``synchronous=FULL``."""
+    """Open a connection as the box uses it: explicit transactions, foreign keys, WAL, ``synchronous=FULL``. A file that
+    is new is its owner's alone: SQLite would let every program on the machine read it; its -wal and -shm take after it.
+    """
+    if not read_only and not path.exists():
+        with contextlib.suppress(OSError):  # SQLite says it better
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_seconds, cached_statements=512
     )

@@ -383,6 +383,16 @@ def test_check_of_a_sound_cinema_finds_nothing(terminal: Terminal) -> None:
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
 
 
+def test_the_database_is_its_owners_alone_and_check_says_where_it_is_not(terminal: Terminal, serving: Serving) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    process, _ = serving()
+    files = [terminal.database, *(terminal.database.with_name(f"cinema.db{end}") for end in ("-wal", "-shm"))]
+    assert [oct(file.stat().st_mode & 0o777) for file in files] == ["0o600"] * 3
+    stop(process)
+    terminal.database.chmod(0o644)
+    assert "other users of this machine may open it (mode 044); chmod 600" in terminal.run("check").stdout
+
+
 def test_check_misses_a_manager_rooms_and_showings(terminal: Terminal) -> None:
     terminal.run("import", str(terminal.write("cinema.json", {})))
     said = terminal.run("check").stdout

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,8 @@ def _database(settings: Settings, plugins: Sequence[type], now: float, way_back:
         else:
             yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
         return
+    if others := stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding(subject, f"other users of this machine may open it (mode {others:03o})", f"chmod 600 {path}")
     try:
         if damage := way_back.damage():
             yield Finding(
