@@ -526,6 +526,19 @@ async def test_a_message_goes_to_each_client_with_a_matching_subscription_and_to
         await person.silence()
 
 
+@shows("4.7.2-1")
+async def test_a_filter_that_begins_with_a_wildcard_brings_no_topic_that_begins_with_a_dollar(join: Join) -> None:
+    ann = await join("ann")
+    people = {name: await join("bob") for name in ("#", "+", "+/#", "+/x", "+/+", "$box/#", "$box/+", "$box/x")}
+    for topic_filter, person in people.items():
+        assert await person.subscribe(topic_filter) == b"\0"
+    await ann.send(publish("$box/x", b"x"))
+    for topic_filter, person in people.items():
+        if topic_filter[0] == "$":
+            assert (await person.next(PUBLISH)).topic == "$box/x"
+        await person.silence()
+
+
 @shows("4.8.0-2")
 async def test_a_fault_while_a_packet_is_processed_closes_its_connection_and_no_other(join: Join) -> None:
     ann, bob = await join("ann"), await join("bob")
