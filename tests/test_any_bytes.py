@@ -202,6 +202,7 @@ BODIES = st.one_of(
 @given(FIRST, BODIES)
 @example(0x10, connect("ann", "ann-demo", will=("a", b""))[2:])
 @example(0x32, field("a") + b"\0\1")
+@example(0x10, connect("ann", "ann-demo")[2:] + b"\0")
 def test_any_body_is_malformed_or_says_one_thing(first: int, body: bytes) -> None:
     with suppress(MalformedPacketError):
         assert written(first, body) == body
