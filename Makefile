@@ -49,7 +49,7 @@ torture: $(VENV)/.dev ## Pull the plug at random moments, and see that nothing i
 	@PYTHONPATH=tests $(BIN)/python -m endurance.torture --rounds $(or $(ROUNDS),200) $(ARGS)
 
 soak: $(VENV)/.dev ## A busy evening with hostile clients: is everything flat? MINUTES=20
-	@PYTHONPATH=tests nice $(BIN)/python -m endurance.soak --minutes $(or $(MINUTES),20) $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m endurance.soak --minutes $(or $(MINUTES),20) $(ARGS)
 
 # No index and no path of the machine that locks goes into the locks: they hold on any other.
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

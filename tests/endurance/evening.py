@@ -47,6 +47,7 @@ from endurance.storm import CALLS, GONE
 ANSWER_SECONDS = 30.0
 """Whoever waits longer for an answer has lost it."""
 PING_SECONDS = 30.0
+LOOK_SECONDS = 0.02
 SALE_ENDS_SECONDS = 15.0
 """So long before its start nobody begins to book a showing any more."""
 
@@ -105,12 +106,17 @@ class Delays:
 
     def quantile(self, share: float) -> float:
         """In milliseconds; 0 where nothing was seen."""
-        wanted, passed = share * self.counts.total(), 0
-        for milliseconds in sorted(self.counts):
-            passed += self.counts[milliseconds]
-            if passed >= wanted:
-                return milliseconds
-        return 0.0
+        return quantile(self.counts, share)
+
+
+def quantile(counts: Counter[int], share: float) -> float:
+    """The least value that this share of what was counted does not exceed; 0 where nothing was."""
+    wanted, passed = share * counts.total(), 0
+    for value in sorted(counts):
+        passed += counts[value]
+        if passed >= wanted:
+            return value
+    return 0.0
 
 
 @dataclass
@@ -133,6 +139,8 @@ class Evening:
     counts: Counter[str] = field(default_factory=Counter)
     delays: Delays = field(default_factory=Delays)
     faults: list[str] = field(default_factory=list)
+    own_lateness: Counter[int] = field(default_factory=Counter)
+    """How often the one who lets them all come was so many milliseconds late itself."""
     lines: set[Line] = field(default_factory=set)
     """Good clients' connections that are kept alive."""
     all_watch: asyncio.Event = field(default_factory=asyncio.Event)
@@ -164,6 +172,14 @@ class Evening:
     async def pause(self, seconds: float) -> None:
         """Think for about so long."""
         await asyncio.sleep(self.chance.uniform(0.5, 1.5) * seconds)
+
+    async def notice_own_lateness(self) -> None:
+        """By how much this process, and not the box, is late."""
+        while True:
+            due = time.perf_counter() + LOOK_SECONDS
+            await asyncio.sleep(LOOK_SECONDS)
+            late = round((time.perf_counter() - due) * 1000)
+            self.own_lateness[late] += 1
 
     async def ping(self) -> None:
         """Keep the good ones' connections alive."""
@@ -350,6 +366,7 @@ async def browse(evening: Evening, number: int) -> None:
         line, first = await enter(evening, door, evening.address(21), None, topic, "showing/update/#")
         eyes = Eyes(evening, "a browser", counted=False)
         eyes.take(first)
+        evening.lines.add(line)
         try:
             async with asyncio.timeout(evening.chance.expovariate(1 / 15)):
                 while packets := await line.listen():
@@ -359,6 +376,7 @@ async def browse(evening: Evening, number: int) -> None:
             if evening.chance.random() < 0.5:
                 await line.send(b"\xe0\x00")
         finally:
+            evening.lines.discard(line)
             await line.close()
 
 

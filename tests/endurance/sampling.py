@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections import Counter
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,13 @@ def memory(pid: int) -> tuple[int, int]:
     return fields["Anonymous:"], fields["Pss:"]
 
 
-def descriptors(pid: int) -> int:
-    return len(os.listdir(PROC / str(pid) / "fd"))
+def descriptors(pid: int) -> Counter[str]:
+    """What they are, files by name."""
+    found: Counter[str] = Counter()
+    for fd in (PROC / str(pid) / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            found[os.readlink(fd).partition(":[")[0]] += 1
+    return found
 
 
 def threads(pid: int) -> int:
@@ -81,7 +87,7 @@ async def sample(pid: int, path: Path, at: float, session: aiohttp.ClientSession
         at=at,
         memory=anonymous,
         resident=resident,
-        descriptors=descriptors(pid),
+        descriptors=descriptors(pid).total(),
         threads=threads(pid),
         tasks=int(totals["lynrie_tasks"]),
         connections=int(totals["lynrie_connections"]),

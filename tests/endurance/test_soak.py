@@ -140,6 +140,6 @@ async def test_a_short_evening_leaves_nothing_behind_and_nobody_loses_anything(t
     assert premises.box.said.partition("Traceback")[2] == ""
     soak.verdicts = [judge(series) for series in series_of(soak.samples)]
     assert table(soak).row_count == len(soak.verdicts)
-    assert len(sentences(soak)) == 3
+    assert len(sentences(soak)) == 4
     assert MEMORY_NOISE > 0
     assert svg(soak) == svg(soak)
