@@ -347,11 +347,14 @@ class Database:
 
     def _write_batches(self) -> None:
         while (given := self._batches.get()) is not None:
-            batch, decided = given
-            results = self._commit(batch, decided)
-            assert self._loop is not None
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-                self._loop.call_soon_threadsafe(self._tell, batch, results)
+            self._write_batch(*given)
+            del given  # else its commands and their connections would stay until there is another
+
+    def _write_batch(self, batch: list[_Waiting], decided: list[Result] | None) -> None:
+        results = self._commit(batch, decided)
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(self._tell, batch, results)
 
     def _commit(self, batch: list[_Waiting], decided: list[Result] | None) -> list[Result]:
         assert self._db is not None

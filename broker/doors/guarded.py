@@ -122,7 +122,7 @@ class GuardedHandler(web.RequestHandler):
 
     def _look(self, waited: int) -> None:
         waiting = self._waiting_bytes()
-        if waiting >= waited:
+        if waiting >= waited or self._is_closing:
             self._drop("stuck_seconds")
         else:
             self._watch_over(waiting)
@@ -133,7 +133,12 @@ class GuardedHandler(web.RequestHandler):
             self._watch = None
 
     def _waiting_bytes(self) -> int:
-        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+        # A transport of TLS that is closed for the second time can no longer say.
+        return 0 if self.transport is None or self._is_closing else self.transport.get_write_buffer_size()
+
+    @property
+    def _is_closing(self) -> bool:
+        return self.transport is not None and self.transport.is_closing()
 
     def _drop(self, reason: Reason) -> None:
         self._refused(reason)

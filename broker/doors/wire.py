@@ -22,7 +22,8 @@ class TransportWire:
             self._transport.write(data)
 
     def buffered(self) -> int:
-        return self._transport.get_write_buffer_size()
+        # A transport of TLS that is closed for the second time, as by the peer and by us, can no longer say.
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
 
     def close(self, *, again: bool) -> None:
         if not self._transport.is_closing():
