@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -487,6 +488,67 @@ def test_check_finds_a_database_that_is_not_writable(
     findings = list(examine(settings, plugin_classes(settings), now=0))
     of_the_database = [finding for finding in findings if finding.subject.startswith("database")]
     assert [finding.prevents for finding in of_the_database if "not writable" in finding.text] == [True]
+
+
+# Backup and restore
+
+
+def test_a_backup_of_a_running_box_is_restored_when_it_is_closed(terminal: Terminal, serving: Serving) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    process, said = serving("serve")
+    done = terminal.run("backup", "copy.db")
+    assert done.returncode == 0, done.stderr
+    assert "copy.db: a sound backup of data/cinema.db" in done.stdout
+    assert "there already" in one_sentence(terminal.run("backup", "copy.db"), 1)
+    session = get(f"{address(said)}/api/session", basic="boss:a long enough one", method="POST")
+    assert "stop it" in one_sentence(terminal.run("restore", "copy.db"), 1)
+    assert stop(process) == 0
+    terminal.run("user", "add", "later", "--role", "kiosk", "--password-stdin", stdin="long enough!\n")
+    done = terminal.run("restore", "copy.db")
+    assert done.returncode == 0, done.stderr
+    assert "users: 1, showings: 1, confirmed bookings: 0" in done.stdout
+    assert "later" not in terminal.run("user", "list").stdout
+    [aside] = terminal.database.parent.glob("cinema.db.replaced-*")
+    assert "later" in terminal.run("user", "list", LYNRIE_DATABASE__PATH=str(aside)).stdout
+    process, said = serving("serve")
+    request = urllib.request.Request(f"{address(said)}/api/me", headers={"Authorization": f"Bearer {session['token']}"})
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=10)
+    assert stop(process) == 0
+
+
+def test_after_damage_the_command_that_is_told_brings_the_cinema_back(terminal: Terminal, serving: Serving) -> None:
+    terminal.write("box.toml", '[database]\npath = "data/cinema.db"\n')
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    terminal.database.with_name("backups").mkdir()
+    terminal.run("backup", "data/backups/cinema-20300101T000000Z.db")
+    terminal.database.write_bytes(b"This is not a database. " * 1000)
+    told = one_sentence(terminal.run("--config", "box.toml", "serve"), 1)
+    for command in (("import", "cinema.json"), ("user", "list"), ("serve",)):
+        assert "set aside" in one_sentence(terminal.run(*command), 1)
+    assert not terminal.database.exists()
+    checked = terminal.run("check", "--config", "box.toml")
+    assert checked.returncode == 1
+    _, _, command = told.partition("bring it back with: ")
+    assert command in checked.stdout
+    words = command.split()
+    assert words[:4] == ["python", str(FRONT), "--config", "box.toml"]
+    done = terminal.run(*words[2:])
+    assert done.returncode == 0, done.stderr
+    assert "of 2030-01-01 00:00:00 UTC" in done.stdout
+    process, said = serving("serve")
+    assert [showing["title"] for showing in get(f"{address(said)}/api/showings")] == ["The Clockmaker"]
+    assert stop(process) == 0
+
+
+def test_check_says_how_old_the_newest_backup_is_and_misses_the_stick(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    terminal.database.with_name("backups").mkdir()
+    terminal.run("backup", "data/backups/cinema-20200101T000000Z.db")
+    said = terminal.run("check", LYNRIE_BACKUP__SECOND_PATH="/media/absent/box").stdout
+    assert re.search(r"todo  backups \S+/data/backups: the newest is \d+ days old, of 2020-01-01 00:00:00 UTC", said)
+    assert "todo  backups /media/absent/box: the folder is not there" in said
+    assert "switched off" in terminal.run("check", LYNRIE_BACKUP__INTERVAL_HOURS="0").stdout
 
 
 # The plugins' commands
