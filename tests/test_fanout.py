@@ -431,6 +431,27 @@ def test_a_slow_connection_gets_the_present_instead_of_its_backlog_in_bounded_me
     assert (watcher.presents, watcher.last) == (2, {"seen/a": 501})
 
 
+def test_nobody_waits_for_who_does_not_read() -> None:
+    """Each change reaches a healthy watcher in the turn of the loop in which it happens, whatever waits for others."""
+    bench = Bench(outbound_bytes=4096, window_seconds=0)
+    versions = Versions(padding=1000)
+    bench.fanout.presents.append(versions)
+    slow = [bench.join(f"slow {number}") for number in range(20)]
+    watcher = Watcher()
+    watcher.connection, wire = bench.join("healthy", MemoryWire(watcher.see))
+    for connection, beside in [*slow, (watcher.connection, wire)]:
+        beside.is_slow = beside is not wire
+        bench.subscribe(connection, "seen/a")
+    bench.loop.settle()
+    for number in range(1, 501):
+        versions.bump(bench, "a")
+        bench.loop.step()  # gathers what this step has for each
+        bench.loop.step()  # writes it
+        assert watcher.last == {"seen/a": number}
+    assert all(connection.congested and connection.ended is None for connection, _ in slow)
+    assert watcher.presents == 1
+
+
 def test_who_takes_nothing_for_stuck_seconds_is_aborted() -> None:
     bench = Bench(outbound_bytes=4096, stuck_seconds=30)
     versions = Versions(padding=1000)
