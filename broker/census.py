@@ -36,7 +36,7 @@ REASONS_OF_ENDS: Mapping[End, Reason] = {
 
 
 class Census(Collector):
-    """Of one box. Reading costs about a microsecond for each connection; ``opened`` and ``ended`` frame every one."""
+    """Of one box. Reading costs some microseconds for each connection; ``opened`` and ``ended`` frame every one."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -72,11 +72,12 @@ class Census(Collector):
         read, written = Counter(self._read_bytes), Counter(self._written_bytes)
         waiting = subscriptions = 0
         for connection in self._host.clients:
-            door = connection.wire.door
+            wire = connection.wire
+            door = wire.door
             connected[door, self._role(connection)] += 1
             read[door] += connection.read_bytes
             written[door] += connection.written_bytes
-            waiting += connection.wire.buffered()
+            waiting += wire.buffered()
             subscriptions += len(connection.subscriptions)
         yield gauge(
             "lynrie_connections", "MQTT clients that are connected, by door and role.", ("door", "role"), connected

@@ -458,4 +458,4 @@ class Host:
             raise Refusal("unauthorized", "sign in first", status=401)
         if identity.role != "manager":
             raise Refusal("forbidden", "only managers may read the metrics", status=403)
-        return exposition(self.metrics)
+        return await exposition(self.metrics)

@@ -7,10 +7,12 @@ a commit, a gathered write. No label comes from a client: each is one of a set t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, get_args
 
@@ -24,9 +26,12 @@ logger = logging.getLogger(__name__)
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # when each began says nothing here
 
-SHARED_SECONDS = 0.25
-"""Who asks within this time of somebody else is given the same: however many ask, the metrics are collected at most
-four times a second, for some milliseconds each."""
+SHARED_SECONDS = (0.25, 5.0)
+"""Who asks so soon after somebody else is given the same: however many ask, the metrics are collected at most four
+times a second, and seldomer, at most every five seconds, where that is more than :data:`SHARE_OF_TIME`."""
+
+SHARE_OF_TIME = 0.05
+"""How much of the time may go into collecting, with thousands of connections."""
 
 COMMIT_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds: an fsync takes 0.2 ms on a server's disk, 5 to 100 ms on a memory card."""
@@ -120,6 +125,8 @@ class Metrics(Collector):
         self._failures = 0
         self._shared = b""
         self._shared_until = 0.0
+        self._collecting: asyncio.Future[None] | None = None
+        self._process = ProcessCollector(registry=None)
         self._commit_seconds = Histogram(
             "lynrie_commit_seconds", "How long SQLite took to commit a batch.", registry=None, buckets=COMMIT_BUCKETS
         )
@@ -140,7 +147,7 @@ class Metrics(Collector):
             self._commit_seconds,
             self._batch_jobs,
             self._fanout_delay,
-            ProcessCollector(registry=None),
+            self._process,
             GCCollector(CollectorRegistry()),  # it insists on one; which is asked is this list
         ]
 
@@ -177,29 +184,50 @@ class Metrics(Collector):
 
     # Answering
 
-    def shared(self) -> bytes:
-        """The exposition, for strangers: up to :data:`SHARED_SECONDS` old."""
-        now = self._monotonic()
-        if now >= self._shared_until:
-            self._shared = self.exposition()
-            self._shared_until = now + SHARED_SECONDS
+    async def shared(self) -> bytes:
+        """The exposition, for strangers: up to :data:`SHARED_SECONDS` old, and collected once for all who wait."""
+        if self._monotonic() >= self._shared_until:
+            if self._collecting is None:
+                self._collecting = asyncio.ensure_future(self._collect_for_all())
+            await asyncio.shield(self._collecting)
         return self._shared
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format. Takes some milliseconds."""
+    async def _collect_for_all(self) -> None:
+        begun = self._monotonic()
         taken: set[str] = set()
         texts = []
-        for collector in self._collectors:
-            try:
-                families = _Families(collector.collect())
-                if twice := taken & families.names:
-                    raise ValueError(f"there are two of {', '.join(sorted(twice))}")
-                texts.append(prometheus_client.generate_latest(families))
-                taken |= families.names
-            except Exception:  # whatever a plugin's collector does, the others are heard
-                self._failures += 1
-                logger.exception("The metrics of %s were left out", type(collector).__name__)
-        return b"".join(texts)
+        try:
+            for collector in self._collectors:
+                if collector is self._process:  # the system lists each open file
+                    texts.append(await asyncio.to_thread(self._text, collector, taken))
+                else:
+                    texts.append(self._text(collector, taken))
+                    await asyncio.sleep(0)  # others have their turn
+        finally:
+            self._collecting = None
+        self._shared = b"".join(texts)
+        now = self._monotonic()
+        least, most = SHARED_SECONDS
+        self._shared_until = now + min(max(least, (now - begun) / SHARE_OF_TIME), most)
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format, at once."""
+        taken: set[str] = set()
+        return b"".join(self._text(collector, taken) for collector in self._collectors)
+
+    def _text(self, collector: Collector, taken: set[str]) -> bytes:
+        """One collector's. ``taken`` are the names of those before it, to which its own are added."""
+        try:
+            families = _Families(collector.collect())
+            if twice := taken & families.names:
+                raise ValueError(f"there are two of {', '.join(sorted(twice))}")
+            text = prometheus_client.generate_latest(families)
+        except Exception:  # whatever a plugin's collector does, the others are heard
+            self._failures += 1
+            logger.exception("The metrics of %s were left out", type(collector).__name__)
+            return b""
+        taken |= families.names
+        return text
 
 
 class _Families(Collector):
@@ -216,6 +244,7 @@ class _Families(Collector):
         return {family.name for family in self._families}
 
 
+@cache
 def _version() -> str:
     try:
         return version("lynrie-box")

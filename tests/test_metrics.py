@@ -25,7 +25,7 @@ from broker.census import REASONS_OF_ENDS, UNIDENTIFIED
 from broker.connection import End
 from broker.database import Database
 from broker.host import Host
-from broker.metrics import OTHER, REASONS, SHARED_SECONDS, Metrics
+from broker.metrics import OTHER, REASONS, Metrics
 
 DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
 
@@ -90,20 +90,24 @@ def test_a_collector_that_fails_is_left_out_and_the_others_are_heard(yields: Cal
     assert Scraped(metrics.exposition())("lynrie_collector_failures_total") == 1
 
 
-def test_who_asks_soon_after_another_is_given_the_same() -> None:
+@pytest.mark.parametrize(("takes", "shared"), [(0.0, 0.25), (0.05, 1.0), (2.0, 5.0)])
+async def test_who_asks_soon_after_another_is_given_the_same(takes: float, shared: float) -> None:
     seconds, asked = 1000.0, 0
 
     def count() -> Iterable[Metric]:
-        nonlocal asked
+        nonlocal asked, seconds
         asked += 1
+        seconds += takes
         return [GaugeMetricFamily("asked", "How often.", asked)]
 
     metrics = Metrics(monotonic=lambda: seconds)
     metrics.add(Yields(count))
-    for _ in range(100):
-        assert Scraped(metrics.shared())("asked") == 1
-    seconds += SHARED_SECONDS
-    assert Scraped(metrics.shared())("asked") == 2
+    together = await asyncio.gather(*(metrics.shared() for _ in range(100)))
+    assert {Scraped(text)("asked") for text in together} == {1}
+    seconds += shared - 0.01
+    assert Scraped(await metrics.shared())("asked") == 1
+    seconds += 0.02
+    assert Scraped(await metrics.shared())("asked") == 2
 
 
 # What is measured

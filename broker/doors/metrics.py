@@ -58,12 +58,12 @@ class MetricsDoor:
         connection = request.protocol
         assert isinstance(connection, GuardedHandler)
         connection.arrived()
-        response = self._response(request, has_place=connection.has_place)
+        response = await self._response(request, has_place=connection.has_place)
         response.headers["Server"] = SERVER
         response.force_close()
         return response
 
-    def _response(self, request: web.BaseRequest, *, has_place: bool) -> web.Response:
+    async def _response(self, request: web.BaseRequest, *, has_place: bool) -> web.Response:
         if not has_place:
             return answer({"code": "unavailable", "message": "too many connections; come back in a moment"}, 503)
         if not self._is_own_host(request.headers.get("Host", "")):
@@ -73,9 +73,9 @@ class MetricsDoor:
             return answer({"code": "not_found", "message": "only /metrics is here"}, 404)
         if request.method not in ("GET", "HEAD"):
             return answer({"code": "method_not_allowed", "message": "metrics are read"}, 405, {"Allow": "GET, HEAD"})
-        return exposition(self._metrics)
+        return await exposition(self._metrics)
 
 
-def exposition(metrics: Metrics) -> web.Response:
+async def exposition(metrics: Metrics) -> web.Response:
     """The answer to ``GET /metrics``, at whichever door."""
-    return web.Response(body=metrics.shared(), headers={**HEADERS, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    return web.Response(body=await metrics.shared(), headers={**HEADERS, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
