@@ -265,7 +265,8 @@ async def _serve_until_told(settings: Settings, *, demo: bool, command: str) -> 
     def tell() -> None:
         told.set()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)  # a second Ctrl-C does not wait
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait, and loses no more than a power cut
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, tell)

@@ -69,6 +69,11 @@ QUIET_CONNECTIONS = 50
 """With no more a look at all of Python's objects takes some 10 ms."""
 
 
+def _leave(command: Command) -> None:
+    """Take no notice of a command that comes while the box stops: it is not acknowledged, so its client sends it again
+    to the box that is there next."""
+
+
 class StartError(Exception):
     """The box cannot start; the message is one sentence for the owner."""
 
@@ -171,6 +176,8 @@ class Host:
 
     async def stop(self) -> None:
         """Take no new work, finish and answer what is in flight, close."""
+        for topic in self.commands:
+            self.commands[topic] = _leave
         self.database.hurry()
         self._backups.hurry()
         await self._stopping.aclose()

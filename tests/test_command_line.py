@@ -167,6 +167,34 @@ def test_it_stops_cleanly_when_told(serving: Serving, number: signal.Signals) ->
     assert stop(process, number) == 0
 
 
+LINGERING = """
+import asyncio
+from amqtt.plugins.base import BasePlugin
+from broker.plugin import BoxPlugin
+
+class Lingering(BasePlugin, BoxPlugin):
+    async def closing(self):
+        print("lingering", flush=True)
+        await asyncio.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_tells_it_twice_does_not_wait_and_sees_no_traceback(
+    terminal: Terminal, serving: Serving, number: signal.Signals
+) -> None:
+    terminal.write("lingering.py", LINGERING)
+    terminal.write("box.toml", '[plugins."lingering.Lingering"]')
+    process, _ = serving("serve", "--config", "box.toml", PYTHONPATH=str(terminal.folder))
+    process.send_signal(number)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "lingering\n"
+    process.send_signal(number)
+    said, complained = process.communicate(timeout=START_SECONDS)
+    assert (process.returncode, said) == (-number, "")
+    assert "Traceback" not in complained
+
+
 def test_it_stops_within_its_time_while_somebody_is_connected(serving: Serving) -> None:
     process, said = serving("serve")
     host, _, port = address(said).removeprefix("http://").rpartition(":")

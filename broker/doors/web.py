@@ -122,6 +122,7 @@ class WebDoor:
         self._refused = refused
         self.own_names = OwnNames(settings.public_urls)
         self._servers: list[asyncio.Server] = []
+        self._is_closing = False
         self.addresses: list[tuple[str, int]] = []
         app = web.Application(
             middlewares=[self._answer_errors, self._check_origin, self._await_body, self._establish_caller],
@@ -145,7 +146,8 @@ class WebDoor:
             self.addresses.append(listening.getsockname()[:2])
 
     def close(self) -> None:
-        """Let nobody in any more. Who is in stays until its connection ends."""
+        """Let nobody in any more, and begin no call. Who is in stays until its connection ends."""
+        self._is_closing = True
         for server in self._servers:
             server.close()
 
@@ -299,6 +301,8 @@ class WebDoor:
             raise self._too_fast(retry_after=wait)
         request[CALLER] = Caller(identity, network_of(address), token)
         try:
+            if self._is_closing:
+                raise Refusal("unavailable", "the box stops; come back in a moment", status=503, retry_after=1.0)
             return await handler(request)
         except Refusal as refusal:
             if (reason := REASONS_OF_CODES.get(refusal.code)) is not None:
