@@ -56,6 +56,9 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
+HANDSHAKE = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: mqtt")
+
+
 # Connections
 
 
@@ -129,7 +132,11 @@ async def test_a_compressed_body_is_not_unpacked(box: StartBox) -> None:
     "request_",
     [
         get("/healthz", "Expect: <script>alert(1)</script>"),
+        get("/nowhere", "Expect: <script>alert(1)</script>"),
         get("/healthz", "Authorization: Basic \u00e9<script>"),
+        get("/mqtt", *HANDSHAKE, "Connection: <script>", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+        get("/mqtt", *HANDSHAKE, "Connection: Upgrade", "Sec-WebSocket-Key: <script>"),
+        get("/mqtt", *HANDSHAKE, "Connection: Upgrade", "Sec-WebSocket-Key: \u00e9<script>"),
         b"<script> / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\n<script>\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: <script>\r\n\r\n",

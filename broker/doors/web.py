@@ -56,6 +56,7 @@ PREFLIGHT = {
 """What a browser is told that asks first whether a page of ``public_urls`` may call the box (CORS). There are no
 cookies, so none are allowed."""
 
+BareHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Identify = Callable[[str | None, str, str], Awaitable[Identity | None]]
 
 
@@ -134,12 +135,13 @@ class WebDoor:
         if not any((route.method, route.path) == ("GET", "/") for route in wanted):
             own.append(web.get("/", self._websocket, allow_head=False))
         for route in (*own, *wanted):
-            options = {"expect_handler": _expect, **route.kwargs}
-            app.add_routes([web.RouteDef(route.method, route.path, route.handler, options)])
+            app.add_routes([route])
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
+        assert self._runner.server is not None
+        self._runner.server.request_handler = _without_expectations(self._runner.server.request_handler)
         layer = None if tls is None else Tls(tls, self._limits.connect_seconds, self._take_place)
         for listening in sockets:
             self._servers.append(await accept(listening, layered(self._accepted, layer)))
@@ -329,6 +331,8 @@ class WebDoor:
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if "mqtt" not in [protocol.strip() for protocol in offered.split(",")]:
             raise Refusal("bad_request", "MQTT-6.0.0-3: offer the WebSocket subprotocol mqtt")
+        if not _is_handshake(request):
+            raise Refusal("bad_request", "this is not how a WebSocket begins")
         connection = _connection(request)
         # Of a trusted proxy's connections each is counted for the address that it stands for.
         share = network_of(address) if self._is_trusted(request.remote) else None
@@ -376,12 +380,28 @@ def _host(request: web.Request) -> str | None:
     return host
 
 
-async def _expect(request: web.Request) -> web.StreamResponse | None:
-    """``Expect: 100-continue`` is granted; aiohttp would repeat any other in its answer."""
-    if request.headers.get("Expect", "").lower() != "100-continue":
-        return answer({"code": "expectation_failed", "message": "only 100-continue can be expected"}, 417)
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return None
+def _without_expectations(handle: BareHandler) -> BareHandler:
+    """Refuses any ``Expect`` but ``100-continue``, before aiohttp does: it would repeat it in its answer, and fail
+    where that is not UTF-8."""
+
+    async def refuse_or_handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "100-continue").lower() == "100-continue":
+            return await handle(request)
+        body = {"code": "expectation_failed", "message": "only 100-continue can be expected"}
+        return answer(body, 417, {"Server": SERVER})
+
+    return refuse_or_handle
+
+
+def _is_handshake(request: web.Request) -> bool:
+    """Whether it is a WebSocket's (RFC 6455 §4.2.1): aiohttp would repeat what is wrong in it, and fail where that is
+    not UTF-8."""
+    if "upgrade" not in request.headers.get("Connection", "").lower():
+        return False
+    try:
+        return len(base64.b64decode(request.headers.get("Sec-WebSocket-Key", ""), validate=True)) == 16
+    except ValueError:  # not base64
+        return False
 
 
 def _basic(credentials: str) -> tuple[str, str]:

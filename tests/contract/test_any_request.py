@@ -96,17 +96,34 @@ OF_WEBSOCKET = st.sampled_from([b"Upgrade", b"Connection"]) | st.sampled_from(
 )
 OF_HTTP = st.sampled_from([b"Cookie", b"Content-Type", b"Content-Encoding", b"Expect", b"Range", b"If-Modified-Since"])
 NAMES = OF_THE_BOX | OF_WEBSOCKET | OF_HTTP
+HANDSHAKE = [
+    (b"Upgrade", b"websocket"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Protocol", b"mqtt"),
+]
+KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
+WRONG_HANDSHAKES = st.builds(
+    lambda name, value: [
+        *((n, v) for n, v in (*HANDSHAKE, (b"Connection", b"Upgrade"), KEY) if n != name),
+        (name, value),
+    ],
+    OF_WEBSOCKET,
+    VALUES,
+)
 PATHS = st.sampled_from([b"/healthz", b"/mqtt", b"/", b"/api/me", b"/api/showings", b"/api/bookings", b"/nowhere"])
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @examples(100)
-@given(PATHS, st.lists(st.tuples(NAMES, VALUES), max_size=5), st.booleans())
+@given(PATHS, st.lists(st.tuples(NAMES, VALUES), max_size=5) | WRONG_HANDSHAKES, st.booleans())
 @example(b"/api/me", [(b"Authorization", b"Bearer \xff")], True)
 @example(b"/api/me", [(b"Authorization", b"Basic " + base64.b64encode(b"a:\xff"))], True)
 @example(b"/api/me", [(b"Authorization", b"Basic \xff")], True)
 @example(b"/api/me", [(b"X-Forwarded-For", b"fe80::1%eth0")], True)
 @example(b"/api/me", [(b"X-Forwarded-For", b"1.2.3.4, nobody")], True)
+@example(b"/nowhere", [(b"Expect", b"\xff")], True)
+@example(b"/mqtt", [*HANDSHAKE, (b"Connection", b"\xff"), KEY], True)
+@example(b"/mqtt", [*HANDSHAKE, (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Key", b"\xff")], True)
 @example(b"/healthz", [(b"Host", b"[::1%]]:9")], False)
 @example(b"/healthz", [(b"Origin", b"http://\xff")], True)
 async def test_any_headers_get_an_answer_that_is_none_of_a_fault(
