@@ -241,7 +241,9 @@ class BoxPlugin:
 
     @classmethod
     def names(cls, db: sqlite_utils.Database, ids: Collection[str]) -> Mapping[str, str]:
-        """What people call those of the plugin's things that have one of these ids, by id: a username, a number."""
+        """What people call those of the plugin's things that have one of these ids, by id: a username, a number.
+
+        Here and in :meth:`ids_of` the tables may not be there yet, or be an older box's."""
         return {}
 
     @classmethod

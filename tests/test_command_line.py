@@ -15,10 +15,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from boxes import ONE_ADDRESS
@@ -128,8 +131,11 @@ def address(said: str) -> str:
     return match[0]
 
 
-def get(url: str, *, basic: str = "", method: str = "GET") -> Any:
+def get(url: str, *, basic: str = "", method: str = "GET", body: Any = None) -> Any:
     request = urllib.request.Request(url, method=method)
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
     if basic:
         request.add_header("Authorization", "Basic " + base64.b64encode(basic.encode()).decode())
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -590,3 +596,69 @@ def test_the_plugins_commands_get_the_settings_that_were_named(terminal: Termina
     assert added.returncode == 0, added.stderr
     assert (terminal.folder / "mine.db").is_file()
     assert "boss" in terminal.run("--config", "box.toml", "user", "list").stdout
+
+
+# The audit trail
+
+
+def audited(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    assert done.returncode == 0, done.stderr
+    columns, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def test_audit_names_who_did_what_by_the_cinema_s_clocks(terminal: Terminal, serving: Serving) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    url = address(serving()[1])
+    showing = get(f"{url}/api/showings")[0]["showing_id"]
+    seat = get(f"{url}/api/showings/{showing}/seats")["seats"][0]["seat_id"]
+    body = {"showing_id": showing, "seat_ids": [seat], "timestamp": "now", "booking_id": str(uuid.uuid4())}
+    booking = get(f"{url}/api/bookings", basic="boss:a long enough one", method="POST", body=body)
+    about_it = audited(terminal.run("audit", "--booking", booking["number"].lower()))
+    assert about_it == audited(terminal.run("audit", "--about", body["booking_id"]))
+    [row] = about_it
+    assert (row["account"], row["address"], row["about"]) == ("boss", "127.0.0.1", booking["number"])
+    assert (row["action"], row["outcome"], row["times"]) == ("booking/request", "confirmed", "1")
+    assert abs(datetime.fromisoformat(row["time"]).timestamp() - time.time()) < 60
+    zone = ZoneInfo("Europe/Amsterdam")
+    assert datetime.fromisoformat(row["time"]).utcoffset() == datetime.now(zone).utcoffset()
+
+
+def test_audit_shows_what_the_command_line_did_the_latest_last(terminal: Terminal) -> None:
+    for name in ("ann", "ben"):
+        terminal.run("user", "add", name, "--role", "kiosk", "--password-stdin", stdin="a long enough one\n")
+    terminal.run("user", "password", "ann", "--password-stdin", stdin="another long one\n")
+    terminal.run("user", "disable", "ann")
+    terminal.run("user", "disable", "ann")
+    rows = audited(terminal.run("audit", "--user", "ann"))
+    assert [(row["action"], row["outcome"]) for row in rows] == [
+        ("user/add", "kiosk"), ("user/change", "password"), ("user/change", "disabled")
+    ]  # fmt: skip
+    assert {(row["account"], row["address"], row["about"]) for row in rows} == {("", "command line", "ann")}
+    assert audited(terminal.run("audit", "--user", "ann", "--last", "1")) == rows[-1:]
+    today = datetime.now(ZoneInfo("Europe/Amsterdam")).date()
+    day, before, after = (str(today + timedelta(days=days)) for days in (0, -1, 1))
+    assert len(audited(terminal.run("audit", "--since", before, "--until", after))) == 4
+    assert audited(terminal.run("audit", "--until", before)) == []
+    assert audited(terminal.run("audit", "--since", day + "T00:00", "--until", "1999-01-01T00:00:00Z")) == []
+
+
+def test_audit_says_in_a_sentence_what_it_cannot_find(terminal: Terminal) -> None:
+    assert "there is no database" in one_sentence(terminal.run("audit"), 1)
+    assert not terminal.database.exists()
+    terminal.run("user", "add", "ann", "--role", "kiosk", "--password-stdin", stdin="a long enough one\n")
+    assert one_sentence(terminal.run("audit", "--user", "nobody"), 1) == "Nothing is called nobody."
+    assert one_sentence(terminal.run("audit", "--user", "\x1b[2J"), 1) == "Nothing is called \\x1b[2J."
+    assert terminal.run("audit", "--since", "yesterday").returncode == 2
+
+
+def test_no_control_character_in_the_trail_reaches_who_reads_it(terminal: Terminal) -> None:
+    terminal.run("user", "add", "ann", "--role", "kiosk", "--password-stdin", stdin="a long enough one\n")
+    with sqlite3.connect(terminal.database) as other:
+        other.execute(
+            "INSERT INTO audit (at, account, address, action, outcome, subject) VALUES (1e9, ?1, ?1, ?1, ?1, ?1)",
+            ("\x1b]0;owned\x07\n\tx",),
+        )
+    done = terminal.run("audit")
+    assert len(audited(done)) == 2
+    assert all(char.isprintable() or char in "\t\n" for char in done.stdout)

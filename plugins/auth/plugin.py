@@ -40,12 +40,12 @@ class AuthPlugin(BaseAuthPlugin, BoxPlugin):
 
     @classmethod
     def names(cls, db: sqlite_utils.Database, ids: Collection[str]) -> Mapping[str, str]:
-        found = (users.by_id(db, user_id) for user_id in ids)
+        found = [users.by_id(db, user_id) for user_id in ids] if db.table("users").exists() else []
         return {user.user_id: user.username for user in found if user is not None and user.username is not None}
 
     @classmethod
     def ids_of(cls, db: sqlite_utils.Database, name: str) -> Collection[str]:
-        user = users.by_username(db, name)
+        user = users.by_username(db, name) if db.table("users").exists() else None
         return () if user is None else (user.user_id,)
 
     @classmethod

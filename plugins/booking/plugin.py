@@ -45,11 +45,11 @@ class BookingPlugin(BasePlugin[BrokerContext], BoxPlugin):
 
     @classmethod
     def names(cls, db: sqlite_utils.Database, ids: Collection[str]) -> Mapping[str, str]:
-        return reading.names(db, ids)
+        return reading.names(db, ids) if db.table("bookings").exists() else {}
 
     @classmethod
     def ids_of(cls, db: sqlite_utils.Database, name: str) -> Collection[str]:
-        return reading.bookings_of_number(db, name)
+        return reading.bookings_of_number(db, name) if db.table("bookings").exists() else ()
 
     async def opened(self, box: Box) -> None:
         self.service = Service(box, call_later=asyncio.get_running_loop().call_later)
