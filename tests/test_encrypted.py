@@ -102,21 +102,22 @@ async def test_a_handshake_takes_a_place_like_any_connection(
 
 
 @pytest.mark.usefixtures("no_collector")
-async def test_a_goodbye_with_much_unread_is_one_end_and_no_fault(
-    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("goodbye", ["early", "late", "none"])
+async def test_an_end_with_much_unread_is_one_end_and_no_fault(
+    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture, goodbye: str
 ) -> None:
-    """Found as a traceback of asyncio's: a client says goodbye while it is owed more than the kernel takes, reads on
-    for a while and leaves, so that the last write fails in the midst of the end. Which size does it is the kernel's."""
+    """Found as a traceback of asyncio's: a client is owed more than the kernel takes, reads on for a while and leaves,
+    so that the last write fails in the midst of the end. Which size does it is the kernel's."""
     host = await box(listeners=encrypted(certificate))
     context = trusting(certificate)
     caplog.set_level(logging.WARNING)
     for size in range(100_000, 300_000, 8_000):
-        await be_flooded_and_leave(host, context, size)
+        await be_flooded_and_leave(host, context, size, goodbye)
     await until(lambda: living() == 0)
     assert [record.getMessage() for record in caplog.records] == []
 
 
-async def be_flooded_and_leave(host: Host, context: ssl.SSLContext, size: int) -> None:
+async def be_flooded_and_leave(host: Host, context: ssl.SSLContext, size: int, goodbye: str) -> None:
     transport = await TlsTransport.open(host.tcp_addresses[0], context, receive_buffer=4096)
     client = RawClient(transport)
     await client.send(connect("ann", "ann-demo"), subscribe("news"))
@@ -127,14 +128,20 @@ async def be_flooded_and_leave(host: Host, context: ssl.SSLContext, size: int) -
         written = connection.written_bytes
         host.publish("news", b"x" * size)
         await until(lambda: connection.written_bytes > written)  # noqa: B023  # awaited
-    await client.send(DISCONNECT)
-    await transport.goodbye()
-    await until(lambda: len(host.places) == 0)
+    if goodbye == "early":
+        await client.send(DISCONNECT)
+        await transport.goodbye()
+        await until(lambda: len(host.places) == 0)
     beneath = the_layer()._beneath
     assert beneath is not None
     while beneath.get_write_buffer_size() > 40_000:
         assert await transport.receive()
+    # From here on the box has no turn until all is over.
+    if goodbye == "late":
+        await client.send(DISCONNECT)
+        await transport.goodbye()
     with contextlib.suppress(BlockingIOError):
-        while transport.socket.recv(65536):  # the box has no turn in between
+        while transport.socket.recv(65536):
             pass
     await transport.close()
+    await until(lambda: len(host.places) == 0)

@@ -53,6 +53,7 @@ class TlsLayer(sslproto.SSLProtocol):
             ssl_shutdown_timeout=CLOSE_SECONDS,
         )
         ready.add_done_callback(_expect_failure)
+        self._loop_of_layer = loop
         self._take_place = tls.take_place
         self._free_place: Callable[[], None] | None = None
         self._beneath: asyncio.Transport | None = None
@@ -75,8 +76,11 @@ class TlsLayer(sslproto.SSLProtocol):
         self._count_no_more()
 
     def resume_writing(self) -> None:
-        """What waits is not written once the socket is being closed: were that to fail, asyncio would take the
-        connection down twice, and log the second as a fault."""
+        """What waits is not written at once, for this is called from the midst of a write: were the next one to fail in
+        there, asyncio would take the connection down twice, and log the second as a fault."""
+        self._loop_of_layer.call_soon(self._go_on_writing)
+
+    def _go_on_writing(self) -> None:
         if self._beneath is not None and not self._beneath.is_closing():
             super().resume_writing()
 
