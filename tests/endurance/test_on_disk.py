@@ -51,6 +51,7 @@ async def book_by_http(box: BoxProcess, house: House, name: str) -> list[str]:
 
 
 async def test_no_byte_that_tells_of_a_booking_leaves_the_box_before_its_log_is_synced(tmp_path: Path) -> None:
+    assert shutil.which("strace"), "this test needs strace (Debian: apt-get install strace)"
     house = build(tmp_path)
     path, trace = tmp_path / "box.db", tmp_path / "trace"
     shutil.copyfile(house.path, path)
