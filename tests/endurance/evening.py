@@ -384,13 +384,17 @@ async def browse(evening: Evening, number: int) -> None:
 
 
 class Seller:
-    """Somebody who books over MQTT, and cancels the oldest of more than ``keep`` bookings."""
+    """Somebody who books over MQTT, and cancels the oldest of more than ``keep`` bookings; a customer may do so only so
+    many times a day (``cancels``), and only holds and thinks better of it from then on."""
 
-    def __init__(self, evening: Evening, account: Account, *, door: str, keep: int, every: float) -> None:
+    def __init__(
+        self, evening: Evening, account: Account, *, door: str, keep: int, every: float, cancels: float = float("inf")
+    ) -> None:
         self.evening = evening
         self.account = account
         self.door = door
         self.keep = keep
+        self.cancels = cancels
         self.every = every
         self.bookings: deque[tuple[str, Showing, list[str]]] = deque()
         self._packet_id = 0
@@ -420,14 +424,15 @@ class Seller:
         chance = self.evening.chance
         booking_id = new_id()
         seats = {"showing_id": showing.showing_id, "seat_ids": seat_ids, "booking_id": booking_id, "timestamp": "t"}
-        if chance.random() < 0.4:
+        only_looks = self.cancels <= 0
+        if only_looks or chance.random() < 0.4:
             held = await self._command("seats/hold", seats, ("hold", booking_id))
             self.evening.counts["holds"] += 1
             if held.get("status") == "rejected":
                 self.evening.counts["rejected"] += 1
                 return
             await self.evening.pause(0.3)
-            if chance.random() < 0.25:
+            if only_looks or chance.random() < 0.25:
                 await self._command("seats/release", seats, ("hold", booking_id))
                 showing.taken.difference_update(seat_ids)
                 return
@@ -446,6 +451,7 @@ class Seller:
         if len(self.bookings) <= self.keep:
             return
         booking_id, showing, seat_ids = self.bookings.popleft()
+        self.cancels -= 1
         body = {"booking_id": booking_id, "timestamp": "t"}
         outcome = await self._command("booking/cancel", body, ("booking", booking_id))
         if outcome.get("status") != "cancelled":
@@ -507,10 +513,11 @@ class Seller:
 class Caller:
     """Somebody who books over HTTP, likewise."""
 
-    def __init__(self, evening: Evening, account: Account, *, keep: int, every: float) -> None:
+    def __init__(self, evening: Evening, account: Account, *, keep: int, every: float, cancels: float) -> None:
         self.evening = evening
         self.account = account
         self.keep = keep
+        self.cancels = cancels
         self.every = every
         self.bookings: deque[tuple[str, Showing, list[str]]] = deque()
 
@@ -530,9 +537,14 @@ class Caller:
             return
         showing, seat_ids = chosen
         body = {"showing_id": showing.showing_id, "seat_ids": seat_ids, "booking_id": new_id(), "timestamp": "t"}
-        if self.evening.chance.random() < 0.3:
+        only_looks = self.cancels <= 0
+        if only_looks or self.evening.chance.random() < 0.3:
             await self._call(session, "POST", CALLS["seats/hold"], (200, 409), body)
             self.evening.counts["holds"] += 1
+        if only_looks:
+            await self._call(session, "POST", CALLS["seats/release"], (200,), body)
+            showing.taken.difference_update(seat_ids)
+            return
         status, outcome = await self._call(session, "POST", CALLS["booking/request"], (200, 409), body)
         if status != 200:
             self.evening.counts[f"failed: {outcome.get('code')}"] += 1
@@ -544,6 +556,7 @@ class Caller:
             self.bookings.popleft()
         if len(self.bookings) > self.keep:
             booking_id, showing, seat_ids = self.bookings.popleft()
+            self.cancels -= 1
             await self._call(session, "DELETE", f"/api/bookings/{booking_id}", (200,))
             cancelled(self.evening, showing, seat_ids)
 

@@ -34,7 +34,7 @@ NEW_SHOWING_SECONDS = 40
 IMPORT_SECONDS = 60
 OLD_BOOKINGS = 20_000
 """So many were made in seasons before. A file that is nearly empty grows caches as it is filled, which is no leak."""
-KIOSKS, CUSTOMERS, CALLERS = 8, 10, 4
+KIOSKS, CUSTOMERS, CALLERS = 12, 10, 4
 TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 

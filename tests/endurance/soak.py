@@ -39,6 +39,8 @@ from endurance.sampling import MIB, Rows, Sample
 from endurance.storm import GONE
 
 SCREENS, BROWSERS, VISITORS = 40, 120, 2
+CANCELS = 90
+"""Of each customer; of the hundred that they may cancel in a day."""
 ENTER_SECONDS = 10.0
 """Within which the screens come."""
 SAMPLES = 480
@@ -162,7 +164,7 @@ def _everybody(premises: Premises, tonight: Evening, enter_seconds: float) -> li
             for number in range(KIOSKS)
         ]
         return some + [
-            Seller(tonight, accounts[f"customer-{number + 1}"], door="web", keep=3, every=4.0)
+            Seller(tonight, accounts[f"customer-{number + 1}"], door="web", keep=3, every=4.0, cancels=CANCELS)
             for number in range(CUSTOMERS)
         ]
 
@@ -171,7 +173,7 @@ def _everybody(premises: Premises, tonight: Evening, enter_seconds: float) -> li
         await work()
 
     callers = [
-        Caller(tonight, premises.accounts[f"customer-{CUSTOMERS + number + 1}"], keep=3, every=3.0)
+        Caller(tonight, premises.accounts[f"customer-{CUSTOMERS + number + 1}"], keep=3, every=3.0, cancels=CANCELS)
         for number in range(CALLERS)
     ]
     work = [premises.programme(tonight.showings), premises.office(tonight.counts), tonight.ping()]

@@ -158,6 +158,14 @@ class Customer:
         self.diary.requests[body["booking_id"]] = Request(self.name, body)
         return "booking/request", body
 
+    def take_token(self, told: dict[str, Any], whose: str) -> str:
+        """What signing in was answered: a token that is to outlive the restart."""
+        if "token" not in told:
+            self.diary.faults.append(f"{whose} asked for a token and was answered {told}")
+            return ""
+        self.diary.tokens[told["token"]] = whose
+        return str(told["token"])
+
     def hear_hold(self, body: dict[str, Any]) -> None:
         for seat_id in body["seat_ids"]:
             key = (self.name, body["showing_id"], seat_id)
@@ -251,11 +259,11 @@ class HttpCustomer(Customer):
     async def _command(self, topic: str, body: dict[str, Any]) -> None:
         if topic == "booking/cancel":
             async with self.session.delete(f"/api/bookings/{body['booking_id']}") as response:
-                told = await response.json()
+                told = await answer(response)
             self.diary.cancels[body["booking_id"]] = True
         else:
             async with self.session.post(CALLS[topic], json=body) as response:
-                told = await response.json()
+                told = await answer(response)
             if "expires_at" in told or told.get("status") in ("released", "rejected"):
                 self.hear_hold(told)
         self.progress.count()
@@ -271,12 +279,13 @@ class HttpCustomer(Customer):
     async def _renew(self) -> None:
         """A token more; every second one is taken back at once."""
         async with self.session.post("/api/session") as response:
-            token = (await response.json())["token"]
-        self.diary.tokens[token] = self.name
+            token = self.take_token(await answer(response), self.name)
         self.progress.count()
-        if self.chance.random() < 0.5:
+        if token and self.chance.random() < 0.5:
             del self.diary.tokens[token]  # until it is known that it is void
-            async with self.session.delete("/api/session", headers={"Authorization": f"Bearer {token}"}):
+            headers = {"Authorization": f"Bearer {token}"}
+            async with self.session.delete("/api/session", headers=headers) as response:
+                await answer(response)
                 self.diary.void_tokens.add(token)
 
 
@@ -291,16 +300,24 @@ class Office(Customer):
                     showing = {"showing_id": self.cinema.showing_ids[0], "title": title_of(number)}
                     body = {"action": "update", "showing": showing}
                     async with session.post("/api/showings", json=body, headers=headers) as response:
-                        told = await response.json()
+                        told = await answer(response)
                     if response.status != 200:
                         self.diary.faults.append(f"the manager was answered {response.status}: {told}")
                     self.diary.titles[showing["showing_id"]] = number
                     visitor = {"name": f"Visitor {number}", "email": "visitor@example.org"}
                     async with session.post("/api/session", json=visitor) as response:
-                        self.diary.tokens[(await response.json())["token"]] = "a visitor"
+                        self.take_token(await answer(response), "a visitor")
                     self.progress.count()
                     await asyncio.sleep(self.chance.random() * PAUSE_SECONDS)
         return self.diary
+
+
+async def answer(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """An answer's body. A box that stops takes nothing more: to its clients it is gone. Raises ConnectionResetError."""
+    told: dict[str, Any] = await response.json() if response.status != 204 else {}
+    if response.status == 503 and told["code"] == "unavailable":
+        raise ConnectionResetError(told["message"])
+    return told
 
 
 async def watch(box: BoxProcess, showing_id: str) -> Diary:

@@ -20,7 +20,7 @@ FAILED = Booking("failed", showing_id="s", code="seats_unavailable")
 
 
 def kept_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("*/box.db")]
+    return [path.name for path in folder.glob("from-round-*/box.db")]
 
 
 def books(**bookings: Booking) -> Books:

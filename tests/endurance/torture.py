@@ -30,8 +30,8 @@ from endurance.moments import MOMENTS
 from endurance.storm import BY_HTTP, BY_MQTT, Cinema, Progress, sign_in, storm, url_of
 from plugins.booking import imports
 
-ROUNDS_PER_CINEMA = 25
-"""Then a new file begins, so that a run's rounds cost all the same."""
+ROUNDS_PER_CINEMA = 5
+"""Then a new file begins, so that all rounds cost the same, and nobody comes to cancel more than one may in a day."""
 SEATS = 400
 SEATS_PER_ROW = 50
 DEADLINE = 20.0
@@ -70,10 +70,9 @@ class Stage:
     void_tokens: set[str] = field(default_factory=set)
 
     @classmethod
-    def build(cls, folder: Path, rounds: int) -> Stage:
-        """A house with one hall, and a showing for each round."""
+    def build(cls, house: House, folder: Path, rounds: int) -> Stage:
+        """The house with one hall more, and a showing there for each round."""
         folder.mkdir(parents=True)
-        house = build(folder)
         path = folder / "box.db"
         shutil.copyfile(house.path, path)
         showing_ids = [new_id() for _ in range(rounds)]
@@ -350,8 +349,8 @@ async def _repeat_by_http(
             if "status" in told:
                 answers[booking_id] = told
         for booking_id in cancelled:
-            if answers[booking_id]["status"] != "cancelled":
-                continue  # it failed, and could not be cancelled
+            if answers.get(booking_id, {}).get("status") != "cancelled":
+                continue  # it was refused or failed, and could not be cancelled
             async with session.delete(f"/api/bookings/{booking_id}") as response:
                 told = await response.json()
             if told.get("status") != "cancelled":
@@ -415,6 +414,7 @@ async def torture(rounds: int, seed: int, folder: Path) -> list[Round]:
     """So many rounds; tells each on standard output. Raises Broken; the file then stays in ``folder``."""
     played: list[Round] = []
     stage: Stage | None = None
+    house = build(folder)
     try:
         for number, moment in enumerate(moments(rounds, seed)):
             place = number % ROUNDS_PER_CINEMA
@@ -422,7 +422,7 @@ async def torture(rounds: int, seed: int, folder: Path) -> list[Round]:
                 if stage is not None:
                     await close(stage)
                 some = min(ROUNDS_PER_CINEMA, rounds - number)
-                stage = Stage.build(folder / f"from-round-{number + 1}", some)
+                stage = Stage.build(house, folder / f"from-round-{number + 1}", some)
             assert stage is not None
             try:
                 played.append(await play(stage, place, moment, f"{seed} {number + 1}"))
