@@ -200,7 +200,7 @@ class Host:
 
         limits = self.limits
         self.metrics.add(self.census)
-        self.messages = Rate(limits.messages_per_second, 1, burst=limits.messages_burst)
+        self.messages = Rate(limits.messages_per_second, 1, burst=limits.messages_burst, clock=self.monotonic)
         self.places = self._places(open_files_for(limits.max_connections), limits.max_connections_per_address)
         self.outbox = Outbox(loop)
         self.broker = HardenedBroker(self.settings.plugins, self.limits, refused=self.refused)
@@ -236,7 +236,8 @@ class Host:
         self._backups.start()
 
     def _places(self, connections: int, of_address: int) -> Places:
-        rate = Rate(self.limits.connections_per_second, 1, burst=self.limits.connections_burst)
+        limits = self.limits
+        rate = Rate(limits.connections_per_second, 1, burst=limits.connections_burst, clock=self.monotonic)
         return Places(connections, of_address, rate=rate, refused=self.refused)
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
@@ -351,6 +352,8 @@ class Host:
         finally:
             connection.end(End.LOST)
             self.clients.left(connection)
+            if connection.user is None:
+                self.messages.forget(connection.rate_key)
             self.census.ended(connection)
             connection.finished()
 

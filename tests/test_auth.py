@@ -56,6 +56,9 @@ class TinyBox:
     def now(self) -> float:
         return self.time
 
+    def monotonic(self) -> float:
+        return self.time
+
     def refused(self, reason: str) -> None:
         self.refusals.append(reason)
 

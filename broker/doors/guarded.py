@@ -35,7 +35,7 @@ class GuardedHandler(web.RequestHandler):
     its answer for ``limits.stuck_seconds``, and answers what is not HTTP without repeating it.
 
     ``stands_for_many`` tells whether an address is a trusted proxy's, which is not counted as one client; ``refused``
-    counts what is refused.
+    counts what is refused; ``forget`` is told the ``rate_key`` when the connection has ended.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class GuardedHandler(web.RequestHandler):
         places: Places,
         stands_for_many: Callable[[str], bool],
         refused: Callable[[Reason], None],
+        forget: Callable[[str], None] = lambda rate_key: None,
     ) -> None:
         self._loop_of_door = asyncio.get_running_loop()
         super().__init__(
@@ -58,6 +59,7 @@ class GuardedHandler(web.RequestHandler):
         self._places = places
         self._stands_for_many = stands_for_many
         self._refused = refused
+        self._forget = forget
         self._network: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -86,6 +88,7 @@ class GuardedHandler(web.RequestHandler):
         super().connection_lost(exc)
         self.arrived()
         self._stop_watching()
+        self._forget(self.rate_key)
         if self.has_place:
             self._places.free(self._network)
         else:

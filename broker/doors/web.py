@@ -162,7 +162,9 @@ class WebDoor:
     def _accepted(self) -> GuardedHandler:
         server = self._runner.server
         assert server is not None
-        return GuardedHandler(server, self._limits, self._places, self._is_trusted, self._refused)
+        return GuardedHandler(
+            server, self._limits, self._places, self._is_trusted, self._refused, self._messages.forget
+        )
 
     def _take_place(self, address: str) -> Callable[[], None] | None:
         network = None if self._is_trusted(address) else network_of(address)

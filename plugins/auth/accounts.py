@@ -51,9 +51,9 @@ class Session:
 class Quota:
     """How many may join in an hour: from one address, and in all."""
 
-    def __init__(self, per_address: int, total: int) -> None:
-        self._of_address = Rate(per_address, HOUR)
-        self._of_all = Rate(total, HOUR)
+    def __init__(self, per_address: int, total: int, clock: Callable[[], float]) -> None:
+        self._of_address = Rate(per_address, HOUR, clock=clock)
+        self._of_all = Rate(total, HOUR, clock=clock)
 
     def take(self, address: str) -> float:
         """Count one more. Returns 0.0 if there was room, else the seconds until there may be."""
@@ -99,10 +99,10 @@ class Accounts:
         self._passwords = passwords
         self._new_token = new_token
         limits = box.settings.limits
-        self._failures_of_address = Rate(limits.login_failures_per_minute, MINUTE)
-        self._failures_of_username = Rate(limits.login_failures_per_username, MINUTE)
-        self._registrations = Quota(limits.registrations_per_hour, limits.registrations_total)
-        self._visitors = Quota(limits.visitors_per_hour, limits.visitors_total)
+        self._failures_of_address = Rate(limits.login_failures_per_minute, MINUTE, clock=box.monotonic)
+        self._failures_of_username = Rate(limits.login_failures_per_username, MINUTE, clock=box.monotonic)
+        self._registrations = Quota(limits.registrations_per_hour, limits.registrations_total, box.monotonic)
+        self._visitors = Quota(limits.visitors_per_hour, limits.visitors_total, box.monotonic)
         self._signed_in: OrderedDict[str, Standing] = OrderedDict()
         """What those who signed in lately, and all who are connected, rested on when last seen."""
         self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()

@@ -31,8 +31,8 @@ from raw_mqtt import (
     publish,
     subscribe,
 )
-from throttled import utils
 
+from contract import house
 from contract.conftest import OpenHouse
 from contract.house import PASSWORD, SHOWING, Premises, new_id
 from plugins.auth import passwords
@@ -42,21 +42,23 @@ HERE, ELSEWHERE, FAR = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 DAY = 24 * 3600
 
 
-class Monotonic:
-    """The limits' clock."""
+class StoppedClock(house.Clock):
+    """No time passes but what a test lets pass."""
 
-    def __init__(self) -> None:
-        self.seconds = 1000.0
+    def __init__(self, begins_at: float) -> None:
+        super().__init__(begins_at)
+        self.begins_at = begins_at
 
     def __call__(self) -> float:
-        return self.seconds
+        return self.begins_at + self.passed
+
+    def monotonic(self) -> float:
+        return self.passed
 
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Monotonic:
-    turned = Monotonic()
-    monkeypatch.setattr(utils, "now_mono_f", turned)
-    return turned
+def _stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house, "Clock", StoppedClock)
 
 
 @dataclass
@@ -141,9 +143,7 @@ def bearer(box: Premises, name: str) -> str:
 # Connections
 
 
-async def test_connections_of_one_address_are_counted_on_both_doors_and_http_together(
-    street: OpenStreet, clock: Monotonic
-) -> None:
+async def test_connections_of_one_address_are_counted_on_both_doors_and_http_together(street: OpenStreet) -> None:
     outside = await street(connections_per_second=2, connections_burst=5)
     assert await outside.sign_in() == 0
     assert await outside.sign_in(door="web") == 0
@@ -159,7 +159,7 @@ async def test_connections_of_one_address_are_counted_on_both_doors_and_http_tog
     assert refused.value.status == 503
     assert outside.refused("connections_per_second") == 3
     assert await outside.sign_in(address=ELSEWHERE) == 0
-    clock.seconds += 1
+    outside.box.clock.forward(1)
     assert [await outside.sign_in() for _ in range(3)] == [0, 0, None]
 
 
@@ -182,9 +182,7 @@ async def test_connections_through_a_trusted_proxy_count_for_the_address_behind_
 # Messages
 
 
-async def test_messages_of_one_user_are_counted_on_both_doors_and_http_together(
-    street: OpenStreet, clock: Monotonic
-) -> None:
+async def test_messages_of_one_user_are_counted_on_both_doors_and_http_together(street: OpenStreet) -> None:
     outside = await street(messages_per_second=1, messages_burst=5)
     box = outside.box
     tcp, web = await outside.come_in("alice"), await outside.come_in("alice", "web", ELSEWHERE)
@@ -206,13 +204,13 @@ async def test_messages_of_one_user_are_counted_on_both_doors_and_http_together(
     # Over MQTT the box reads on later: nothing is lost.
     await again.send(publish("seats/hold", b"{}", qos=1, packet_id=9), PINGREQ)
     await until(lambda: outside.refused("messages_per_second") == 2)
-    clock.seconds += 1
+    outside.box.clock.forward(1)
     assert (await again.next(PUBACK)).packet_id == 9
-    clock.seconds += 1
+    outside.box.clock.forward(1)
     await again.next(PINGRESP)
 
 
-async def test_a_guests_messages_are_counted_by_its_connection(street: OpenStreet, clock: Monotonic) -> None:
+async def test_a_guests_messages_are_counted_by_its_connection(street: OpenStreet) -> None:
     outside = await street(messages_per_second=1, messages_burst=3)
     first, second = await outside.come_in(None), await outside.come_in(None, "web")
     for client in (first, second):
@@ -223,7 +221,7 @@ async def test_a_guests_messages_are_counted_by_its_connection(street: OpenStree
     third = await outside.come_in(None)
     await third.send(PINGREQ)
     await third.next(PINGRESP)
-    clock.seconds += 1
+    outside.box.clock.forward(1)
     await first.next(PINGRESP)
 
 
@@ -258,6 +256,19 @@ async def test_acknowledging_what_the_box_sent_is_no_message(street: OpenStreet)
     await until(lambda: outside.refused("messages_per_second") == 1)
 
 
+async def test_of_nobodys_connections_that_have_ended_no_count_is_kept(street: OpenStreet) -> None:
+    outside = await street()
+    for door in ("tcp", "web"):
+        for _ in range(5):
+            guest = await outside.come_in(None, door)
+            await guest.send(PINGREQ)
+            await guest.next(PINGRESP)
+            await guest.close()
+            assert (await outside.call("GET", "/healthz"))[0] == 200
+    await until(lambda: len(outside.box.host.places) == 0)
+    await until(lambda: len(outside.box.host.messages) == 0)
+
+
 async def test_who_must_wait_can_still_be_closed_and_is_not_silent(street: OpenStreet) -> None:
     outside = await street(messages_per_second=1, messages_burst=1, max_keep_alive_seconds=1)
     alice = await outside.come_in("alice")
@@ -280,7 +291,7 @@ async def test_who_must_wait_can_still_be_closed_and_is_not_silent(street: OpenS
 
 
 async def test_after_ten_wrong_passwords_an_address_is_refused_unchecked_by_mqtt_and_http(
-    street: OpenStreet, clock: Monotonic, monkeypatch: pytest.MonkeyPatch
+    street: OpenStreet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks: list[str] = []
     real = passwords.verify_password
@@ -312,7 +323,7 @@ async def test_after_ten_wrong_passwords_an_address_is_refused_unchecked_by_mqtt
     assert (await outside.call("GET", "/api/me", Authorization=bearer(outside.box, "bob")))[0] == 200
     assert await outside.sign_in("bob", PASSWORD.format("bob"), address=ELSEWHERE) == 0
     # What was refused unchecked has not counted: after a tenth of a minute there is room for one.
-    clock.seconds += 6.1
+    outside.box.clock.forward(6.1)
     assert await outside.sign_in("carol", "wrong again") == 4
     assert await outside.sign_in("carol", PASSWORD.format("carol")) is None
 
@@ -376,9 +387,7 @@ async def test_a_flood_from_one_phone_delays_the_kiosk_by_one_check(
 # Joining
 
 
-async def test_one_address_registers_so_many_accounts_in_an_hour_and_a_manager_any_number(
-    street: OpenStreet, clock: Monotonic
-) -> None:
+async def test_one_address_registers_so_many_accounts_in_an_hour_and_a_manager_any_number(street: OpenStreet) -> None:
     outside = await street(registrations_per_hour=3, registrations_total=5)
     numbers = iter(range(100))
 
@@ -395,12 +404,12 @@ async def test_one_address_registers_so_many_accounts_in_an_hour_and_a_manager_a
     assert await register(Authorization=bearer(outside.box, "alice")) == 429  # signing in is no way around it
     assert await register(Authorization=bearer(outside.box, "manager")) == 201
     assert [await register(ELSEWHERE) for _ in range(3)] == [201, 201, 429]  # in all five
-    clock.seconds += 3600
+    outside.box.clock.forward(3600)
     assert await register() == 201
     assert outside.refused("registrations") == 3
 
 
-async def test_one_address_brings_so_many_visitors_in_an_hour(street: OpenStreet, clock: Monotonic) -> None:
+async def test_one_address_brings_so_many_visitors_in_an_hour(street: OpenStreet) -> None:
     outside = await street(visitors_per_hour=3, visitors_total=4)
 
     async def visit(address: str = HERE) -> int:
@@ -410,7 +419,7 @@ async def test_one_address_brings_so_many_visitors_in_an_hour(street: OpenStreet
     assert [await visit() for _ in range(4)] == [200, 200, 200, 429]
     assert [await visit(ELSEWHERE) for _ in range(2)] == [200, 429]
     assert outside.refused("visitors") == 2
-    clock.seconds += 3600
+    outside.box.clock.forward(3600)
     assert await visit() == 200
 
 
@@ -421,9 +430,7 @@ async def test_what_is_wrong_with_a_registration_costs_none(street: OpenStreet) 
     assert (await outside.call("POST", "/api/users", {"username": "wim", "password": "0123456789"}))[0] == 201
 
 
-async def test_a_burst_of_commands_takes_effect_whole_however_late(
-    street: OpenStreet, client: OpenClient, clock: Monotonic
-) -> None:
+async def test_a_burst_of_commands_takes_effect_whole_however_late(street: OpenStreet, client: OpenClient) -> None:
     outside = await street(messages_per_second=50, messages_burst=10)
     box = outside.box
     kiosk = await outside.come_in("kiosk")
@@ -440,7 +447,7 @@ async def test_a_burst_of_commands_takes_effect_whole_however_late(
     )
     assert [packet.packet_id for packet in await kiosk.packets(10)] == list(range(1, 11))
     for number in range(11, 31):
-        clock.seconds += 0.02
+        outside.box.clock.forward(0.02)
         assert (await kiosk.next(PUBACK)).packet_id == number
-    clock.seconds += 0.02
+    outside.box.clock.forward(0.02)
     assert (await kiosk.next(SUBACK)).packet_id == 99
