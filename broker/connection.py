@@ -332,6 +332,7 @@ class Connection:
     def finished(self) -> None:
         """Everything of this connection has been taken down."""
         self._is_finished = True
+        self._acknowledgements.clear()  # those that cannot leave any more keep the connection
         for waiter in self._end_waiters or ():
             if not waiter.done():
                 waiter.set_result(None)

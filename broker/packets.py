@@ -61,6 +61,11 @@ FROM_CLIENT = frozenset(int(kind) for kind in _FLAGS) | {_PUBLISH}
 _REQUIRED_FLAGS = {int(kind): flags for kind, flags in _FLAGS.items()}
 
 
+def _anew(error: MalformedPacketError) -> MalformedPacketError:
+    """The same without its frames: they keep the framer that keeps the error, and all of the connection with it."""
+    return type(error)(*error.args)
+
+
 class Framer:
     """Cuts a client's bytes into packets.
 
@@ -84,7 +89,7 @@ class Framer:
     def check(self) -> None:
         """Raise MalformedPacketError if what follows the packets given out is malformed."""
         if self._broken is not None:
-            raise self._broken
+            raise _anew(self._broken)
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         self.check()
@@ -92,7 +97,7 @@ class Framer:
         try:
             self._cut(self._buffer + data if self._buffer else data, packets)
         except MalformedPacketError as error:
-            self._broken, self._buffer = error, b""
+            self._broken, self._buffer = _anew(error), b""
             if not packets:
                 raise
         return packets

@@ -20,11 +20,12 @@ import pytest
 from boxes import until
 from conftest import Certificate, OpenClient, StartBox, encrypted
 from normative import shows
-from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect
+from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect, publish
 from sample_plugins import user_id
 
 from bench import framing
 from broker.addresses import network_of
+from broker.connection import Connection
 from broker.doors.guarded import GuardedHandler
 from broker.host import Host
 
@@ -430,6 +431,39 @@ async def test_however_a_browser_goes_it_leaves_nothing_for_the_collector(box: S
     if goodbye in ("close frame", "both"):
         await transport.websocket.close()
     await transport.close()
+    await until(lambda: living(GuardedHandler) == 0)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        connect(keep_alive=60) + b"\x36\x03\x00\x01\xff",  # QoS 3
+        b"\xf0\x00",  # nothing of a client's
+        connect() + publish("seats/status/x", b"{}", qos=1, packet_id=1),  # a guest may not
+    ],
+    ids=["malformed", "no CONNECT", "forbidden"],
+)
+async def test_a_client_that_is_closed_for_what_it_sent_leaves_nothing_for_the_collector(
+    box: StartBox, client: OpenClient, door: str, wrong: bytes
+) -> None:
+    host = await box(auth={"allow_guests": True})
+    stranger = await client(host, door)
+    await stranger.send(wrong)
+    await stranger.read_to_end()
+    await stranger.close()
+    await until(lambda: living(Connection) == 0 and living(GuardedHandler) == 0)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"], ids=["TLS", "long"])
+async def test_what_is_not_http_leaves_nothing_for_the_collector(box: StartBox, sent: bytes) -> None:
+    host = await box()
+    stranger = await TcpTransport.open(host.web_addresses[0])
+    await stranger.send(sent)
+    while await stranger.read():
+        pass
+    await stranger.close()
     await until(lambda: living(GuardedHandler) == 0)
 
 

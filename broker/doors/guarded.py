@@ -15,6 +15,7 @@ from broker.addresses import network_of
 from broker.doors.bodies import answer
 from broker.doors.masking import FrameParser, MaskedFrames
 from broker.doors.sockets import leave_no_cycle, reset
+from broker.doors.wire import forget_traceback
 from broker.metrics import Reason
 from broker.places import Places
 
@@ -161,6 +162,7 @@ class GuardedHandler(web.RequestHandler):
         else:
             self._refused("malformed")
             logger.info("A request from %s is not HTTP: %s", request.remote, type(exc).__name__)
+            forget_traceback(exc)
         if request.writer is not None and request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already, so this one cannot be given")
         response = answer({"code": "bad_request", "message": HTTPStatus(status).phrase}, status)
