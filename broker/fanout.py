@@ -40,14 +40,19 @@ SHARED_PRESENT_BYTES = 64 * 1024 * 1024
 """Encoded presents kept for others who ask for the same, framed for both kinds of wire: those of 600 showings of 200
 seats, or of 25 of 5,000."""
 
+PRESENT_KEPT_SECONDS = 60.0
+"""How long one is kept after it was last asked for: that of a showing that is over nobody asks for again."""
+
 
 class _Shared:
     """Packets encoded once for all; framed once for each kind of wire."""
 
-    __slots__ = ("_framed", "packets")
+    __slots__ = ("_framed", "asked_at", "packets")
 
     def __init__(self, packets: bytes) -> None:
         self.packets = packets
+        self.asked_at = 0.0
+        """By the loop's clock, where it is kept for others."""
         self._framed: dict[type, bytes] = {}
 
     @property
@@ -347,22 +352,32 @@ class Fanout:
             connection.send_publish(name, message.payload, min(message.qos, granted), True)
 
     def _shared_present(self, topic: str, messages: Sequence[Message]) -> _Shared:
-        kept = self._shared_presents.get(topic)
+        kept = self._let_go_of_shared_present(topic)
         if kept is not None and kept[0] is messages:
-            return kept[1]
-        name = topic.encode()
-        shared = _Shared(b"".join(packets.publish(name, m.payload, retain=True) for m in messages))
-        self._let_go_of_shared_present(topic)
-        self._shared_presents[topic] = (messages, shared)
+            shared = kept[1]
+        else:
+            name = topic.encode()
+            shared = _Shared(b"".join(packets.publish(name, m.payload, retain=True) for m in messages))
+        shared.asked_at = self._loop.time()
+        self._shared_presents[topic] = (messages, shared)  # at the end: the one that was asked for longest ago is first
         self._shared_present_bytes += shared.kept_bytes
-        while self._shared_present_bytes > SHARED_PRESENT_BYTES:
-            self._let_go_of_shared_present(next(iter(self._shared_presents)))  # the one encoded longest ago
+        self._let_go_of_unasked(shared.asked_at - PRESENT_KEPT_SECONDS)
         return shared
 
-    def _let_go_of_shared_present(self, topic: str) -> None:
+    def _let_go_of_shared_present(self, topic: str) -> tuple[Sequence[Message], _Shared] | None:
         kept = self._shared_presents.pop(topic, None)
         if kept is not None:
             self._shared_present_bytes -= kept[1].kept_bytes
+        return kept
+
+    def _let_go_of_unasked(self, since: float) -> None:
+        """Forget presents that nobody has asked for since; where there are too many, those unasked for longest."""
+        presents = self._shared_presents
+        while presents:
+            topic, (_, oldest) = next(iter(presents.items()))
+            if oldest.asked_at >= since and self._shared_present_bytes <= SHARED_PRESENT_BYTES:
+                return
+            self._let_go_of_shared_present(topic)
 
     @staticmethod
     def _granted(connection: Connection, topic: str) -> int | None:

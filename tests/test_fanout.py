@@ -285,6 +285,27 @@ def test_the_presents_kept_for_others_are_bounded_in_bytes(monkeypatch: pytest.M
         assert sum(2 * len(shared.packets) for shared in kept) == bench.fanout._shared_present_bytes <= 200_000
 
 
+def test_a_present_that_nobody_asks_for_any_more_is_not_kept() -> None:
+    bench = Bench()
+    bench.fanout.presents.append(Versions(["over", "running"]))
+    for topic in ("seen/over", "seen/running", "seen/over", "seen/running"):
+        connection, _ = bench.join()
+        bench.subscribe(connection, topic)
+        bench.loop.advance(fanout_module.PRESENT_KEPT_SECONDS / 2)
+    assert list(bench.fanout._shared_presents) == ["seen/over", "seen/running"]
+    connection, _ = bench.join()
+    bench.subscribe(connection, "seen/running")
+    bench.loop.advance(1)
+    assert list(bench.fanout._shared_presents) == ["seen/over", "seen/running"]  # asked for a minute ago
+    bench.loop.advance(fanout_module.PRESENT_KEPT_SECONDS / 2)
+    connection, _ = bench.join()
+    bench.subscribe(connection, "seen/running")
+    bench.loop.advance(1)
+    ((messages, shared),) = bench.fanout._shared_presents.values()
+    assert messages[0].payload in shared.packets
+    assert bench.fanout._shared_present_bytes == shared.kept_bytes
+
+
 def test_a_large_present_comes_one_topic_at_a_time_as_the_connection_drains() -> None:
     bench = Bench()
     versions = Versions([str(n) for n in range(50)], padding=30_000)
