@@ -26,14 +26,14 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from broker import collector, trail
-from broker.backup import BackupError, in_words, megabytes, take_backup
-from broker.damage import WayBack
-from broker.database import DatabaseError
 from broker.host import Host, StartError, plugin_classes
-from broker.lock import FileLock, HeldError
 from broker.moments import moment
-from broker.restore import RestoreError
-from broker.restore import restore as restore_backup
+from broker.storage.backup import BackupError, in_words, megabytes, take_backup
+from broker.storage.damage import WayBack
+from broker.storage.database import DatabaseError
+from broker.storage.lock import FileLock, HeldError
+from broker.storage.restore import RestoreError
+from broker.storage.restore import restore as restore_backup
 from broker.trail import UnknownNameError
 from config import Settings, SettingsError, load_settings
 from plugins import tables

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 import sqlite_utils
 
-from broker.database import Database, StorageUnavailableError
+from broker.storage.database import Database, StorageUnavailableError
 
 MIGRATIONS = sqlite_utils.Migrations("audit")
 

@@ -16,12 +16,9 @@ from amqtt.errors import PluginError, PluginLoadError
 from amqtt.plugins.base import BasePlugin
 
 from broker.audit import Audit
-from broker.backup_schedule import BackupSchedule
 from broker.census import Census
 from broker.clients import Clients
 from broker.connection import Connection, End, Outbox, Wire
-from broker.damage import WayBack
-from broker.database import Database, DatabaseError
 from broker.doors.bodies import answer
 from broker.doors.metrics import CONNECTIONS as METRICS_CONNECTIONS
 from broker.doors.metrics import MetricsDoor, exposition
@@ -31,7 +28,6 @@ from broker.doors.tls import DAY, CertificateError, ServedCertificate
 from broker.doors.web import WebDoor
 from broker.fanout import Fanout, RetainedPresent
 from broker.gate import ConnackCode, Gate, Refused
-from broker.health import Health, probe
 from broker.metrics import Metrics
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import MalformedPacketError, ProtocolLevelError, connack
@@ -53,6 +49,10 @@ from broker.plugin import (
     migrations_of,
 )
 from broker.rates import Rate
+from broker.storage.damage import WayBack
+from broker.storage.database import Database, DatabaseError
+from broker.storage.health import Health, probe
+from broker.storage.schedule import BackupSchedule
 from broker.topics import matches
 from config import Settings
 from config.settings import DoorSettings

@@ -37,7 +37,7 @@ COMMIT_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 """Seconds: an fsync takes 0.2 ms on a server's disk, 5 to 100 ms on a memory card."""
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Jobs, up to :data:`broker.database.BATCH`."""
+"""Jobs, up to :data:`broker.storage.database.BATCH`."""
 
 FANOUT_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds: up to the window of 20 ms, and what writing to some hundred connections takes."""

@@ -54,12 +54,15 @@ class Places:
     def __len__(self) -> int:
         return self._taken
 
-    def take(self, network: str | None) -> bool:
-        """Take a place, if there is one; :meth:`free` gives it back. ``network`` is as :func:`network_of` says."""
+    def take(self, network: str | None, *, is_new: bool = True) -> bool:
+        """Take a place, if there is one; :meth:`free` gives it back. ``network`` is as :func:`network_of` says.
+
+        ``is_new`` is False of a connection that had a place for its TLS handshake: it has come but once.
+        """
         if self._taken >= self._max_connections:
             self._refused("max_connections")
             return False
-        if not self.take_share(network):
+        if not self.take_share(network, is_new=is_new):
             return False
         self._taken += 1
         return True
@@ -68,14 +71,14 @@ class Places:
         self._taken -= 1
         self.free_share(network)
 
-    def take_share(self, network: str | None) -> bool:
+    def take_share(self, network: str | None, *, is_new: bool = True) -> bool:
         """Take one of an address's places for a connection that is counted in all already: through a proxy."""
         if network is None:
             return True
         if self._by_network.get(network, 0) >= self._max_per_address:
             self._refused("max_connections_per_address")
             return False
-        if self._rate.take(network):
+        if is_new and self._rate.take(network):
             self._refused("connections_per_second")
             return False
         self._by_network[network] += 1

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
-from broker import audit, health
+from broker import audit
 from broker.audit import NOBODY, Actor, Audit, Entry, record
-from broker.database import Database, StorageUnavailableError
 from broker.metrics import Reason
+from broker.storage import health
+from broker.storage.database import Database, StorageUnavailableError
 
 if TYPE_CHECKING:
     import sqlite_utils

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import sqlite_utils
 
 from broker.audit import Row, find
-from broker.backup import read_only
-from broker.database import DatabaseError
 from broker.moments import local
-from broker.outage import describe
 from broker.plugin import BoxPlugin
+from broker.storage.backup import read_only
+from broker.storage.database import DatabaseError
+from broker.storage.outage import describe
 
 COLUMNS = ("time", "until", "times", "account", "for", "address", "action", "outcome", "about", "id")
 GIVE_WAY = ("id", "until", "for", "about")

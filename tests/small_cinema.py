@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import sqlite_utils
 
-from broker.database import connect, migrate
+from broker.storage.database import connect, migrate
 from config.settings import BookingSettings
 from plugins.booking.cinema import HoldOrder, Order, Sender
 from plugins.booking.ledger import Ledger, migrations

@@ -25,7 +25,7 @@ from broker.audit import (
     find,
     record,
 )
-from broker.database import Database, StorageUnavailableError, connect, migrate
+from broker.storage.database import Database, StorageUnavailableError, connect, migrate
 
 NOON = 1_900_000_000.0
 ALICE, BOB = "a11ce", "b0b"

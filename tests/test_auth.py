@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from broker import audit
 from broker.audit import NOBODY, Actor, Audit
-from broker.database import Database, connect
 from broker.plugin import CALLER, IDENTITY_ATTRIBUTE, Caller, Identity, Refusal, RouteHandler
+from broker.storage.database import Database, connect
 from config import Settings, load_settings
 from plugins.auth import AuthPlugin, accounts, commands, passwords, users, wire
 from plugins.auth.accounts import Authority

@@ -19,7 +19,7 @@ import pytest
 from boxes import start_box, until
 from contract.house import House, build
 
-from broker.backup import (
+from broker.storage.backup import (
     Backup,
     BackupError,
     BackupFolder,
@@ -34,11 +34,11 @@ from broker.backup import (
     surplus,
     take_backup,
 )
-from broker.backup_schedule import RETRY_SECONDS, BackupSchedule, Timetable
-from broker.damage import DAMAGED, WayBack, files_aside, set_aside
-from broker.database import DatabaseError, connect
-from broker.lock import FileLock, HeldError
-from broker.restore import RestoreError, restore
+from broker.storage.damage import DAMAGED, WayBack, files_aside, set_aside
+from broker.storage.database import DatabaseError, connect
+from broker.storage.lock import FileLock, HeldError
+from broker.storage.restore import RestoreError, restore
+from broker.storage.schedule import RETRY_SECONDS, BackupSchedule, Timetable
 from plugins.auth import AuthPlugin
 from plugins.booking.plugin import BookingPlugin
 
@@ -186,7 +186,7 @@ def test_a_backup_that_is_given_up_leaves_nothing(database: Path, folder: Backup
 
 
 def test_all_steps_of_a_backup_see_one_moment(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.backup.PAGES_PER_STEP", 1)
+    monkeypatch.setattr("broker.storage.backup.PAGES_PER_STEP", 1)
     writing, steps = connect(database), []
 
     def write_meanwhile() -> bool:
@@ -234,7 +234,7 @@ def test_of_two_folders_the_newer_one_is_taken(folder: BackupFolder, tmp_path: P
 
 
 def test_a_backup_leaves_space_on_its_disk(folder: BackupFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.backup.RESERVE_BYTES", 2**62)
+    monkeypatch.setattr("broker.storage.backup.RESERVE_BYTES", 2**62)
     with pytest.raises(BackupError, match="too little space"):
         folder.take(NOW)
 
@@ -504,7 +504,7 @@ def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_or_what_
 HOLD = """
 import sys
 from pathlib import Path
-from broker.lock import FileLock
+from broker.storage.lock import FileLock
 FileLock(Path(sys.argv[1])).take()
 print("held", flush=True)
 sys.stdin.read()

@@ -34,8 +34,8 @@ from small_cinema import (
 )
 
 from broker.audit import MIGRATIONS, Audit
-from broker.database import Database
 from broker.plugin import CALLER, Action, Audience, Caller, Command, Identity, Refusal, StorageUnavailableError
+from broker.storage.database import Database
 from plugins.booking.cinema import Sender
 from plugins.booking.http import BookingHttp
 from plugins.booking.ledger import migrations

@@ -17,7 +17,7 @@ import sqlite_utils
 from boxes import until
 from sqlite_utils import Migrations
 
-from broker.database import BATCH, Database, DatabaseError, StorageUnavailableError, connect, migrate
+from broker.storage.database import BATCH, Database, DatabaseError, StorageUnavailableError, connect, migrate
 
 
 def migrations(*names: str) -> Migrations:

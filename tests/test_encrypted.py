@@ -101,6 +101,16 @@ async def test_a_handshake_takes_a_place_like_any_connection(
     await until(lambda: len(host.places) == 0)
 
 
+@pytest.mark.parametrize("door", ["tcp", "web"])
+async def test_a_tls_connection_comes_but_once(box: StartBox, certificate: Certificate, door: str) -> None:
+    host = await box(listeners=encrypted(certificate), limits={"connections_per_second": 1, "connections_burst": 6})
+    address = host.tcp_addresses[0] if door == "tcp" else host.web_addresses[0]
+    whole = [await TlsTransport.open(address, trusting(certificate)) for _ in range(6)]
+    await until(lambda: len(host.places) == 6)
+    for transport in whole:
+        await transport.close()
+
+
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("goodbye", ["early", "late", "none"])
 async def test_an_end_with_much_unread_is_one_end_and_no_fault(

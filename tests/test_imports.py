@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from broker.database import DatabaseError
 from broker.plugin import BoxPlugin
+from broker.storage.database import DatabaseError
 from config import Settings, load_settings
 from plugins.auth import passwords, users
 from plugins.auth.users import MIGRATIONS as USER_TABLES

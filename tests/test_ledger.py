@@ -33,8 +33,8 @@ from small_cinema import (
     sender_of,
 )
 
-from broker.database import connect
 from broker.plugin import Refusal
+from broker.storage.database import connect
 from plugins.booking import rules
 from plugins.booking.cinema import Decided
 from plugins.booking.ledger import migrations

@@ -23,9 +23,9 @@ from turned import Bench
 
 from broker.census import REASONS_OF_ENDS, UNIDENTIFIED
 from broker.connection import End
-from broker.database import Database
 from broker.host import Host
 from broker.metrics import OTHER, REASONS, Metrics
+from broker.storage.database import Database
 
 DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from broker.addresses import network_of
 from broker.doors.bodies import answer
 from broker.doors.masking import FrameParser, MaskedFrames
-from broker.doors.sockets import leave_no_cycle, reset
+from broker.doors.sockets import is_encrypted, leave_no_cycle, reset
 from broker.doors.wire import forget_traceback
 from broker.metrics import Reason
 from broker.places import Places
@@ -75,7 +75,7 @@ class GuardedHandler(web.RequestHandler):
         peer = transport.get_extra_info("peername")
         address = peer[0] if peer else ""
         self._network = None if self._stands_for_many(address) else network_of(address)
-        self.has_place = self._places.take(self._network)
+        self.has_place = self._places.take(self._network, is_new=not is_encrypted(transport))
         if not self.has_place:
             self._places.refused_now += 1
             if self._places.refused_now > REFUSALS_AT_ONCE:

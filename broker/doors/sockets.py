@@ -90,6 +90,11 @@ def _describe(error: OSError, setting: str) -> str:
     return os.strerror(error.errno or 0)
 
 
+def is_encrypted(transport: asyncio.BaseTransport) -> bool:
+    """Whether it is a TLS connection, after its handshake."""
+    return transport.get_extra_info("ssl_object") is not None
+
+
 def reset(transport: asyncio.WriteTransport) -> None:
     """Drop a connection and everything that waits to be sent, in the kernel too: else what a stuck client has not read
     stays there for minutes after the connection is gone."""

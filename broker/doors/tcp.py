@@ -11,7 +11,7 @@ from functools import partial
 from broker.addresses import network_of
 from broker.connection import Wire
 from broker.doors.encrypted import Tls, layered
-from broker.doors.sockets import accept, reset
+from broker.doors.sockets import accept, is_encrypted, reset
 from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
 
@@ -68,7 +68,7 @@ class TcpDoor:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
         network = network_of(peer[0]) if peer else ""
-        if not self._places.take(network):
+        if not self._places.take(network, is_new=not is_encrypted(writer.transport)):
             reset(writer.transport)
             return
         try:

@@ -18,7 +18,6 @@ from aiohttp import HttpVersion11, WSMsgType, web
 
 from broker.addresses import network_of
 from broker.connection import Wire
-from broker.database import StorageUnavailableError
 from broker.doors.bodies import HEADERS, answer
 from broker.doors.encrypted import Tls, layered
 from broker.doors.guarded import SERVER, GuardedHandler
@@ -28,6 +27,7 @@ from broker.doors.wire import TransportWire, forget_traceback
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Reason, Refusal, RouteHandler
 from broker.rates import Rate
+from broker.storage.database import StorageUnavailableError
 
 if TYPE_CHECKING:
     from config.settings import LimitsSettings, WebSettings

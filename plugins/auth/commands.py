@@ -17,9 +17,9 @@ import typer
 from pydantic import ValidationError
 
 from broker import audit
-from broker.damage import make_place
-from broker.database import DatabaseError, connect, migrate
-from broker.outage import describe
+from broker.storage.damage import make_place
+from broker.storage.database import DatabaseError, connect, migrate
+from broker.storage.outage import describe
 from config import Settings
 from plugins import tables
 from plugins.auth import users

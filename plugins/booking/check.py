@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import dacite
 import sqlite_utils
 
-from broker.backup import BackupFolder, age, in_words
-from broker.damage import WayBack, files_aside
 from broker.doors.tls import Certificate, CertificateError, read_certificate
-from broker.outage import describe
 from broker.plugin import migrations_of
+from broker.storage.backup import BackupFolder, age, in_words
+from broker.storage.damage import WayBack, files_aside
+from broker.storage.outage import describe
 from config import Settings, SettingsError
 from plugins.acl import AclPlugin, Policy
 from plugins.booking import demo

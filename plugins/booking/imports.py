@@ -37,10 +37,10 @@ from pydantic import (
     model_validator,
 )
 
-from broker.damage import make_place
-from broker.database import DatabaseError, connect, migrate
-from broker.outage import describe
 from broker.plugin import NOBODY, Entry, migrations_of, record
+from broker.storage.damage import make_place
+from broker.storage.database import DatabaseError, connect, migrate
+from broker.storage.outage import describe
 from config import Settings
 from plugins.auth import passwords, users
 from plugins.auth.wire import AccountRole, Email, Name, Password

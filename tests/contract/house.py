@@ -16,8 +16,8 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from boxes import ONE_ADDRESS
 
-from broker.database import Database, connect
 from broker.host import Host, plugin_classes
+from broker.storage.database import Database, connect
 from config import Settings, load_settings
 from plugins.auth import users
 from plugins.booking import imports

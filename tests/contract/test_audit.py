@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from broker.audit import GATHER_SECONDS, Entry, Row, find
-from broker.database import connect
+from broker.storage.database import connect
 from contract.conftest import Join, OpenHouse
 from contract.house import ROOM, SHOWING, Premises, new_id
 from contract.people import TIMESTAMP, Caller, Person

@@ -24,11 +24,11 @@ import pytest
 from endurance.diary import Books, unsound
 from raw_mqtt import CONNACK, PUBACK, PUBLISH, RawClient, TcpTransport, connect, publish
 
-from broker.backup import BackupFolder, take_backup
-from broker.damage import files_aside
-from broker.database import Database
-from broker.health import Health
-from broker.outage import AGAIN_SECONDS, Outage, Reason
+from broker.storage.backup import BackupFolder, take_backup
+from broker.storage.damage import files_aside
+from broker.storage.database import Database
+from broker.storage.health import Health
+from broker.storage.outage import AGAIN_SECONDS, Outage, Reason
 from contract.conftest import Join, OpenHouse
 from contract.house import LATE_SHOWING, SHOWING, House, Premises, new_id
 from contract.people import DEADLINE, Caller
@@ -86,8 +86,20 @@ def overwritten(box: Premises) -> Iterator[None]:
             file.write(sound)
 
 
+@contextmanager
+def moved_away(box: Premises) -> Iterator[None]:
+    """Somebody takes the file away: what is open would still take what is written to it."""
+    elsewhere = box.path.with_name("elsewhere.db")
+    box.path.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(box.path)
+
+
 @pytest.mark.parametrize(
-    ("trouble", "word"), [(no_page_more, "full"), (query_only, "readonly"), (overwritten, "damaged")]
+    ("trouble", "word"),
+    [(no_page_more, "full"), (query_only, "readonly"), (overwritten, "damaged"), (moved_away, "missing")],
 )
 async def test_what_cannot_be_written_is_refused_told_once_and_goes_on_when_the_cause_is_gone(
     open_house: OpenHouse,
@@ -125,7 +137,7 @@ async def test_what_cannot_be_written_is_refused_told_once_and_goes_on_when_the_
             assert (await kiosk.hears(f"booking/confirm/{booking_id}"))["status"] == "confirmed"
     ended = await guest.hears("seats/status/+", lambda m: m["seat_id"] == box.seats[30] and m["status"] == "available")
     assert ended["version"]
-    told = [r.message for r in caplog.records if r.name == "broker.outage"]
+    told = [r.message for r in caplog.records if r.name == "broker.storage.outage"]
     assert len([line for line in told if "Nothing can be written" in line]) == 1
     assert told[-1] == "The database can be written again"
     assert len(told) == 2

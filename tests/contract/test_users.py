@@ -11,7 +11,7 @@ from datetime import datetime
 import aiomqtt
 import pytest
 
-from broker.database import connect
+from broker.storage.database import connect
 from contract.conftest import Join, OpenHouse
 from contract.house import ABSENT, HOUR, PASSWORD, SHOWING, Premises
 from contract.people import Caller

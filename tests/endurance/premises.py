@@ -18,8 +18,8 @@ import trustme
 from contract.house import HOUR, MINUTE, new_id
 from contract.process import ROOT, BoxProcess
 
-from broker.database import connect
 from broker.host import plugin_classes
+from broker.storage.database import connect
 from config import load_settings
 from endurance.evening import Account, Place, Showing
 from plugins.auth import passwords, users

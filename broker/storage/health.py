@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import sqlite_utils
 
-from broker.database import StorageUnavailableError
-from broker.outage import Reason
+from broker.storage.database import StorageUnavailableError
+from broker.storage.outage import Reason
 
 SHARED_SECONDS = 1.0
 """An answer is everybody's for so long: whoever asks, and however often, the disk is written to no more than that."""

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     LOCKED = "locked"
     READONLY = "readonly"
     DAMAGED = "damaged"
+    MISSING = "missing"
     STORAGE = "storage"
     """Anything else that the disk or its file system reports."""
 
@@ -31,6 +32,7 @@ _BY_SQLITE = {
     sqlite3.SQLITE_BUSY: Reason.LOCKED,
     sqlite3.SQLITE_LOCKED: Reason.LOCKED,
     sqlite3.SQLITE_PROTOCOL: Reason.LOCKED,
+    sqlite3.SQLITE_READONLY_DBMOVED: Reason.MISSING,
     sqlite3.SQLITE_READONLY: Reason.READONLY,
     sqlite3.SQLITE_PERM: Reason.READONLY,
     sqlite3.SQLITE_CANTOPEN: Reason.READONLY,
@@ -48,6 +50,7 @@ _SENTENCES = {
     Reason.FULL: "the disk is full",
     Reason.LOCKED: "the database is locked by another program",
     Reason.READONLY: "the database file cannot be opened for writing; check its folder and permissions",
+    Reason.MISSING: "the database file was moved or removed while the box runs; put it back",
     Reason.DAMAGED: "the file is damaged or is not a database",
 }
 
@@ -55,7 +58,8 @@ _SENTENCES = {
 def reason_of(error: BaseException) -> Reason:
     """Which kind of trouble an error of SQLite or of the file system is."""
     if isinstance(error, sqlite3.Error):
-        return _BY_SQLITE.get(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF, Reason.STORAGE)
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return _BY_SQLITE.get(code) or _BY_SQLITE.get(code & 0xFF, Reason.STORAGE)
     if isinstance(error, OSError) and error.errno is not None:
         return _BY_ERRNO.get(error.errno, Reason.STORAGE)
     return Reason.STORAGE

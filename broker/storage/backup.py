@@ -20,7 +20,7 @@ from pathlib import Path
 
 import sqlite_utils
 
-from broker.outage import describe
+from broker.storage.outage import describe
 
 PAGES_PER_STEP = 512
 """After so many pages a backup asks whether it is still wanted."""

@@ -34,8 +34,8 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
-from broker.lock import FileLock, HeldError
-from broker.outage import Outage, Reason, describe, reason_of
+from broker.storage.lock import FileLock, HeldError
+from broker.storage.outage import Outage, Reason, describe, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,12 @@ class _DamagedError(sqlite3.DatabaseError):
     """A look at the whole file found damage; the message is SQLite's."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+class _MovedError(sqlite3.DatabaseError):
+    """The file at the path is not the one that is open: what is written to that nobody would find again."""
+
+    sqlite_errorcode = sqlite3.SQLITE_READONLY_DBMOVED
 
 
 def connect(
@@ -186,6 +192,7 @@ class Database:
         self._changes_before = 0
         """All that the connection had changed when the outage began, committed or not."""
         self._is_damaged = False
+        self._opened_file: tuple[int, int] | None = None
         self._looked_at = -SOUND_LOOK_SECONDS
         self._damage = ""
 
@@ -226,6 +233,7 @@ class Database:
         except DatabaseError as error:
             self._close_connections()
             raise DatabaseError(f"{self.path}: {error}") from None
+        self._opened_file = _identity_of(self.path)
         self._db.conn.execute("PRAGMA busy_timeout = 0")  # waiting is for the writer thread, see _take_the_lock
         self._loop = asyncio.get_running_loop()
         self._foreign_change = foreign_change
@@ -364,6 +372,7 @@ class Database:
                     self._require_sound()
                 self._take_the_lock()
                 decided = self._decide(batch)
+            self._require_in_place()
             begun = time.perf_counter()
             self._db.conn.execute("COMMIT")
         except sqlite3.Error as error:
@@ -373,6 +382,11 @@ class Database:
         if self._outage.reason is not None and self._db.conn.total_changes > self._changes_before:
             self._outage.written()
         return decided
+
+    def _require_in_place(self) -> None:
+        """SQLite goes on writing to a file that was moved or removed, as if nothing were."""
+        if _identity_of(self.path) != self._opened_file:
+            raise _MovedError
 
     def _require_sound(self) -> None:
         """Look at the whole file, unless that was just done. Raises sqlite3.DatabaseError while it is damaged."""
@@ -493,6 +507,15 @@ class Database:
             self._data_version = version
             if self._foreign_change is not None:
                 self._foreign_change()
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Which file is at the path, whatever its name: None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _hear_nothing(on_disk: bool) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlite_utils
 
-from broker.backup import (
+from broker.storage.backup import (
     BackupFolder,
     folders_of,
     in_words,
@@ -25,8 +25,8 @@ from broker.backup import (
     read_only,
     stamp,
 )
-from broker.database import DatabaseError, damage_of
-from broker.outage import describe
+from broker.storage.database import DatabaseError, damage_of
+from broker.storage.outage import describe
 from config import Settings
 
 DAMAGED = "damaged"

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from broker.backup import Backup, BackupError, BackupFolder, StoppedError, seconds_until_due
+from broker.storage.backup import Backup, BackupError, BackupFolder, StoppedError, seconds_until_due
 
 logger = logging.getLogger(__name__)
 

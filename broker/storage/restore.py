@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from broker.backup import BackupError, copy_database, made_at, put_names_on_disk, put_on_disk, read_only
-from broker.damage import REPLACED, companions, files_aside, free_path, set_aside, take_companions
-from broker.database import BUSY_TIMEOUT_SECONDS, DatabaseError, require_known
-from broker.lock import FileLock, HeldError
-from broker.outage import Reason, describe, reason_of
 from broker.plugin import NOBODY, BoxPlugin, Entry, migrations_of, record
+from broker.storage.backup import BackupError, copy_database, made_at, put_names_on_disk, put_on_disk, read_only
+from broker.storage.damage import REPLACED, companions, files_aside, free_path, set_aside, take_companions
+from broker.storage.database import BUSY_TIMEOUT_SECONDS, DatabaseError, require_known
+from broker.storage.lock import FileLock, HeldError
+from broker.storage.outage import Reason, describe, reason_of
 
 
 class RestoreError(Exception):
