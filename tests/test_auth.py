@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import io
 import json
 import secrets
@@ -211,6 +212,17 @@ async def test_a_visitor_signs_in_with_the_user_id_and_a_token(box: TinyBox) -> 
     assert await box.sign_in(visitor, token) == Identity(visitor, None, "visitor")
     assert await box.sign_in(None, token) == Identity(visitor, None, "visitor")
     assert await box.sign_in(visitor, "anything at all") is None
+
+
+async def test_signing_up_leaves_no_prepared_statement_behind(box: TinyBox) -> None:
+    def prepared() -> int:
+        return sum(type(found).__name__ == "Statement" for found in gc.get_objects())
+
+    await box.visitor()
+    before = prepared()
+    for _ in range(10):
+        await box.visitor()
+    assert prepared() == before
 
 
 async def test_a_token_ends_when_its_time_is_over_and_costs_no_check_under_the_user_id(

@@ -307,7 +307,13 @@ def _another_manages(db: sqlite_utils.Database, user_id: str) -> bool:
 
 
 def _insert(db: sqlite_utils.Database, user: User, by: Actor) -> None:
-    db.table("users").insert(asdict(user))
+    # Always the same statement: sqlite-utils' own insert names a savepoint anew each time, and each name stays
+    # among the connection's prepared statements.
+    fields = asdict(user)
+    db.conn.execute(
+        f"INSERT INTO users ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})",  # noqa: S608  # our own names
+        tuple(fields.values()),
+    )
     record(db, user.created_at, trail.added(by, user.user_id, user.role))
 
 
