@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -94,6 +95,8 @@ class Census(Collector):
         yield _by_door("lynrie_sent_bytes", "Bytes that were written for MQTT clients, by door, without TLS.", written)
         yield _number("lynrie_outbound_waiting_bytes", "Bytes written that the system has not taken yet.", waiting)
         yield _number("lynrie_tasks", "Tasks of the event loop that have not ended.", _tasks())
+        blocks = sys.getallocatedblocks()  # without what the allocator keeps for later, unlike the process's memory
+        yield _number("lynrie_memory_blocks", "Blocks of memory that Python's objects are in.", blocks)
         yield _number("lynrie_subscriptions", "Topic filters that are subscribed to, each connection's.", subscriptions)
 
     def _role(self, connection: Connection) -> str:

@@ -587,7 +587,7 @@ def cancelled(evening: Evening, showing: Showing, seat_ids: list[str]) -> None:
 async def visit(evening: Evening) -> None:
     """Visitors sign up, hold two seats, and think better of it; a few make an account."""
     while True:
-        await evening.pause(4.0)
+        await evening.pause(12.0)
         connector = aiohttp.TCPConnector(local_addr=(evening.address(24), 0))
         async with aiohttp.ClientSession(evening.place.url, connector=connector) as session:
             evening.counts["connections"] += 1

@@ -28,9 +28,9 @@ from plugins.booking import imports
 ROOM = new_id()
 ROWS = 10
 SEATS_PER_ROW = 30
-ON_SALE_SECONDS = 200
+ON_SALE_SECONDS = 120
 """How long a showing is on sale; a minute after its start it is over, and the box forgets its bookings."""
-NEW_SHOWING_SECONDS = 40
+NEW_SHOWING_SECONDS = 30
 IMPORT_SECONDS = 60
 OLD_BOOKINGS = 20_000
 """So many were made in seasons before. A file that is nearly empty grows caches as it is filled, which is no leak."""

@@ -24,6 +24,8 @@ class Sample:
     memory: int
     """Anonymous memory: without what the kernel keeps of files."""
     resident: int
+    blocks: int
+    """In which Python's objects are: what is alive, without what the allocator keeps for later."""
     descriptors: int
     threads: int
     tasks: int
@@ -87,6 +89,7 @@ async def sample(pid: int, path: Path, at: float, session: aiohttp.ClientSession
         at=at,
         memory=anonymous,
         resident=resident,
+        blocks=int(totals["lynrie_memory_blocks"]),
         descriptors=descriptors(pid).total(),
         threads=threads(pid),
         tasks=int(totals["lynrie_tasks"]),

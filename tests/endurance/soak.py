@@ -38,7 +38,7 @@ from endurance.premises import CALLERS, CUSTOMERS, KIOSKS, Premises
 from endurance.sampling import MIB, Rows, Sample
 from endurance.storm import GONE
 
-SCREENS, BROWSERS, VISITORS = 40, 120, 2
+SCREENS, BROWSERS, VISITORS = 40, 120, 1
 CANCELS = 90
 """Of each customer; of the hundred that they may cancel in a day."""
 ENTER_SECONDS = 10.0
@@ -52,8 +52,10 @@ BYTES_PER_BOOKING = 3 * 1024
 """The file's growth per booking: its rows, their indexes, its share of what else is stored (audit, accounts)."""
 LONGEST_LOG = 32 * MIB
 
-MEMORY_NOISE = 1.5 * MIB
-"""What an allocator keeps or gives back by chance within an evening."""
+BLOCKS = 10_000
+"""By so many the blocks of memory that are in use may grow by chance: of half a million."""
+MEMORY_NOISE = 8 * MIB
+"""What the allocators come to keep for later, in pieces, within an evening; blocks are what is alive."""
 
 
 @dataclass
@@ -100,6 +102,7 @@ def series_of(samples: Sequence[Sample]) -> list[Series]:
         return Series(name, unit, times, [of(sample) for sample in samples], allowance, most)
 
     return [
+        one_of("blocks in use", "thousand", lambda one: one.blocks / 1000, BLOCKS / 1000),
         one_of("memory", "MiB", lambda one: one.memory / MIB, MEMORY_NOISE / MIB),
         # People come and go by chance; what stays of each thousand connections would be more than this.
         one_of("tasks beyond connections", "", lambda one: one.tasks - 2 * one.connections, 15),
@@ -259,7 +262,8 @@ def sentences(soak: Soak) -> list[str]:
     counts = soak.counts
     rest = 0.8
     each = [
-        f"{smallest_leak(MEMORY_NOISE, rest * counts.get(name, 0)):,.0f} bytes per {thing}"
+        f"{smallest_leak(BLOCKS, rest * counts.get(name, 0)):,.1f} blocks (or "
+        f"{smallest_leak(MEMORY_NOISE, rest * counts.get(name, 0)):,.0f} bytes beside them) per {thing}"
         for name, thing in (("connections", "connection"), ("bookings", "booking"))
     ]
     happened = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))

@@ -22,7 +22,7 @@ def svg(soak: Soak) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    shown = [verdict for verdict in soak.verdicts if verdict.series.name != "threads"]
+    shown = [verdict for verdict in soak.verdicts if verdict.series.name not in ("threads", "subscriptions")]
     with mpl.rc_context({"svg.hashsalt": "soak", "font.size": 10, **PLAIN}):
         figure = Figure(figsize=(11, 5.2), layout="constrained")
         for axes, verdict, colour in zip(figure.subplots(2, 3).flat, shown, COLOURS, strict=True):
