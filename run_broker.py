@@ -253,7 +253,7 @@ def _serve(settings: Settings, *, demo: bool, command: str) -> None:
     demo_cinema.refuse_beyond_loopback(settings, demo=demo)
     if demo:
         with FileLock(settings.database.path):  # the box that serves it has looked already
-            WayBack.of(settings, command).require_sound(time.time())
+            WayBack.of(settings, command).require_sound(time.time(), may_begin_anew=True)
             demo_cinema.prepare(settings, plugin_classes(settings), now=time.time())
     asyncio.run(_serve_until_told(settings, demo=demo, command=command))
 

@@ -318,8 +318,11 @@ class Host:
 
     def _foreign_change(self) -> None:
         async def tell() -> None:
-            for plugin in self._plugins:
-                await plugin.database_changed()
+            try:
+                for plugin in self._plugins:
+                    await plugin.database_changed()
+            except (StorageUnavailableError, Refusal) as error:
+                logger.error("What another program wrote could not be taken in: %s", error)
 
         self._spawn(tell())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +50,25 @@ async def start_box(tmp_path: Path, *, plugins: dict[str, dict[str, Any]] | None
 def plugin(host: Host, kind: type[P]) -> P:
     """The box's plugin of that kind."""
     return next(loaded for loaded in host.broker.plugins_manager.plugins if isinstance(loaded, kind))
+
+
+class Newborn:
+    """The objects of some kinds that were made since and are still there; not what other tests have left."""
+
+    def __init__(self, *kinds: type) -> None:
+        self._kinds = kinds
+        gc.collect()
+        self._before = self._all()
+
+    def __len__(self) -> int:
+        return self.number_of(object)
+
+    def number_of(self, kind: type) -> int:
+        before = {id(found) for found in self._before}
+        return sum(isinstance(found, kind) and id(found) not in before for found in self._all())
+
+    def _all(self) -> list[object]:
+        return [found for found in gc.get_objects() if isinstance(found, self._kinds)]
 
 
 async def until(true: Callable[[], object], seconds: float = 10.0) -> None:

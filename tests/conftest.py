@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 import trustme
-from boxes import SAMPLE_PLUGINS, start_box
+from boxes import SAMPLE_PLUGINS, Newborn, start_box
 from hypothesis import settings
 from raw_mqtt import RawClient
 
+from broker.connection import Connection
 from broker.host import Host
 
 # The same everywhere, in CI too: random, so that each run tries something new, and a failure prints what reproduces it.
@@ -29,6 +31,7 @@ def examples(number: int) -> settings:
 
 
 StartBox = Callable[..., Awaitable[Host]]
+Living = Callable[[type], int]
 OpenClient = Callable[..., Awaitable[RawClient]]
 
 
@@ -113,3 +116,10 @@ def encrypted(certificate: Certificate) -> dict[str, Any]:
     """The section ``listeners`` with which both doors speak TLS."""
     files = {"certfile": str(certificate.cert), "keyfile": str(certificate.key)}
     return {"web": files, "tcp": files}
+
+
+@pytest.fixture
+def living() -> Living:
+    """``living(Connection)``: how many of these, or of transports and protocols, were made since the test began and are
+    still there."""
+    return Newborn(asyncio.BaseProtocol, asyncio.BaseTransport, Connection).number_of

@@ -725,7 +725,7 @@ async def test_an_old_password_that_is_replaced_meanwhile_changes_nothing(
 ) -> None:
     alice = await box.add("alice")
 
-    async def replace_meanwhile(password: str, *, address: str) -> str:
+    async def replace_meanwhile(password: str, **whence: object) -> str:
         await box.add("alice", password_hash="another")
         return PASSWORD_HASH
 

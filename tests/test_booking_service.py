@@ -422,6 +422,16 @@ async def test_a_clock_that_is_merely_corrected_is_no_news_to_who_holds_seats(st
     assert stage.published == []
 
 
+async def test_many_small_steps_of_the_clock_are_a_large_one(stage: Stage) -> None:
+    await stage.say(ALICE, "seats/hold", booking())
+    for number in range(1, 26):
+        stage.wrong_by = 9 * number
+        await stage.pass_time(10)
+    assert stage.service.copy.holds  # 250 of its 300 seconds, though the wall clock went 475
+    await stage.pass_time(70)
+    assert not stage.service.copy.holds
+
+
 async def test_nothing_is_decided_by_a_clock_that_was_set_until_the_holds_could_be_moved(stage: Stage) -> None:
     await stage.say(ALICE, "seats/hold", booking())
     await stage.pass_time(10)

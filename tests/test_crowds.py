@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from boxes import plugin, until
+from boxes import Newborn, plugin, until
 from conftest import Certificate, StartBox, encrypted
 from raw_mqtt import (
     CONNACK,
@@ -283,10 +283,6 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def left_behind() -> list[str]:
-    return [type(found).__name__ for found in gc.get_objects() if isinstance(found, LEFT_BEHIND)]
-
-
 async def flood(host: Host) -> None:
     """Until all who listen have more waiting for them than they may."""
     listening = list(host.fanout.index.subscribers("flood"))
@@ -301,6 +297,7 @@ async def test_nothing_is_left_of_a_crowd_that_is_dropped(
     box: StartBox, certificate: Certificate, state: str, over_tls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
+    left_behind = Newborn(*LEFT_BEHIND)
     listeners = encrypted(certificate) if over_tls else {}
     limits = {"max_connections_per_address": 1000}
     host = await box(listeners=listeners, limits=limits, fanout={"window_milliseconds": 0})
@@ -312,7 +309,7 @@ async def test_nothing_is_left_of_a_crowd_that_is_dropped(
     await client.send(publish(COMMAND, b"x", qos=1, packet_id=1))
     await client.next(PUBACK)
     await by_disconnect(first.came[0])
-    await until(lambda: not left_behind())
+    await until(lambda: len(left_behind) == 0)
     before, files = asyncio.all_tasks(), open_files()
 
     crowds = [Crowd(host, door, context) for door in ("tcp", "web")]
@@ -337,5 +334,5 @@ async def test_nothing_is_left_of_a_crowd_that_is_dropped(
     await assert_nothing_is_left(host, before)
     await until(lambda: open_files() <= files)
     gc.collect()
-    await until(lambda: not left_behind())
+    await until(lambda: len(left_behind) == 0)
     assert [record.getMessage() for record in caplog.records] == []

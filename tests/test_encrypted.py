@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from boxes import until
-from conftest import Certificate, StartBox, encrypted
+from conftest import Certificate, Living, StartBox, encrypted
 from raw_mqtt import CONNACK, DISCONNECT, RawClient, TcpTransport, connect, subscribe
 from raw_tls import TlsTransport, reset, trusting
 
@@ -31,28 +31,24 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def living() -> int:
-    return sum(isinstance(found, sslproto.SSLProtocol) for found in gc.get_objects())
-
-
 def the_layer() -> TlsLayer:
     (layer,) = [found for found in gc.get_objects() if isinstance(found, TlsLayer)]
     return layer
 
 
-async def test_a_tls_connection_costs_less_than_80_kib(box: StartBox, certificate: Certificate) -> None:
+async def test_a_tls_connection_costs_less_than_80_kib(box: StartBox, certificate: Certificate, living: Living) -> None:
     """Python's share of it, which is what was 256 KiB; OpenSSL's own does not depend on us."""
     number = 200
     host = await box(listeners=encrypted(certificate), limits={"max_connections_per_address": 2 * number})
     context = trusting(certificate)
     joined = [await TlsTransport.open(host.tcp_addresses[0], context)]  # what the first costs, it costs for all
-    await until(lambda: living() == 1)
+    await until(lambda: living(sslproto.SSLProtocol) == 1)
     gc.collect()
     tracemalloc.start()
     try:
         for address in (host.tcp_addresses[0], host.web_addresses[0]):
             joined += [await TlsTransport.open(address, context) for _ in range(number // 2)]
-        await until(lambda: living() == number + 1)
+        await until(lambda: living(sslproto.SSLProtocol) == number + 1)
         gc.collect()
         grown, _ = tracemalloc.get_traced_memory()
     finally:
@@ -68,7 +64,7 @@ async def test_a_tls_connection_costs_less_than_80_kib(box: StartBox, certificat
 @pytest.mark.parametrize("bytes_", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n", "hello"])
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 async def test_a_handshake_that_is_broken_off_leaves_nothing_for_the_collector(
-    box: StartBox, certificate: Certificate, door: str, bytes_: bytes | str, how: str
+    box: StartBox, certificate: Certificate, door: str, bytes_: bytes | str, how: str, living: Living
 ) -> None:
     host = await box(listeners=encrypted(certificate))
     address = host.tcp_addresses[0] if door == "tcp" else host.web_addresses[0]
@@ -77,9 +73,9 @@ async def test_a_handshake_that_is_broken_off_leaves_nothing_for_the_collector(
     else:
         connected = (await TcpTransport.open(address)).socket
         connected.send(bytes_)
-    await until(lambda: living() == 1 or len(host.places) == 0)
+    await until(lambda: living(sslproto.SSLProtocol) == 1 or len(host.places) == 0)
     reset(connected) if how == "RST" else connected.close()
-    await until(lambda: living() == 0 and len(host.places) == 0)
+    await until(lambda: living(sslproto.SSLProtocol) == 0 and len(host.places) == 0)
 
 
 @pytest.mark.parametrize("door", ["tcp", "web"])
@@ -114,7 +110,7 @@ async def test_a_tls_connection_comes_but_once(box: StartBox, certificate: Certi
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("goodbye", ["early", "late", "none"])
 async def test_an_end_with_much_unread_is_one_end_and_no_fault(
-    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture, goodbye: str
+    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture, goodbye: str, living: Living
 ) -> None:
     """Found as a traceback of asyncio's: a client is owed more than the kernel takes, reads on for a while and leaves,
     so that the last write fails in the midst of the end. Which size does it is the kernel's."""
@@ -123,7 +119,7 @@ async def test_an_end_with_much_unread_is_one_end_and_no_fault(
     caplog.set_level(logging.WARNING)
     for size in range(100_000, 300_000, 8_000):
         await be_flooded_and_leave(host, context, size, goodbye)
-    await until(lambda: living() == 0)
+    await until(lambda: living(sslproto.SSLProtocol) == 0)
     assert [record.getMessage() for record in caplog.records] == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.auth.turns import ADDRESSES, BEHIND, Turns
+from plugins.auth.turns import BEHIND, LINES, Rank, Turns
 
 
 def served(turns: Turns[str]) -> list[str]:
@@ -35,24 +35,37 @@ def test_an_address_has_one_place_in_the_round_and_a_short_line_behind_it() -> N
 def test_so_many_addresses_wait_and_no_more() -> None:
     turns: Turns[str] = Turns()
     joined = [turns.join(f"address {number}", str(number)) is not None for number in range(50)]
-    assert sum(joined) == ADDRESSES == 16
+    assert sum(joined) == LINES == 16
 
 
-def test_where_the_user_signed_in_from_lately_takes_a_strangers_place() -> None:
+def test_whom_the_box_knows_takes_a_strangers_place_and_the_house_a_customers() -> None:
     turns: Turns[str] = Turns()
-    for number in range(ADDRESSES):
+    for number in range(LINES):
         turns.join(f"stranger {number}", str(number))
     turns.join("stranger 15", "15 again")
-    assert turns.join("the manager's", "manager", is_known=True) == ["15", "15 again"]
-    assert served(turns) == [*map(str, range(15)), "manager"]
+    assert turns.join("alice's", "alice", Rank.KNOWN) == ["15", "15 again"]
+    for number in range(LINES - 1):
+        assert turns.join(f"customer {number}", f"customer {number}", Rank.KNOWN) == [str(14 - number)]
+    assert turns.join("stranger", "stranger") is None
+    assert turns.join("bob's", "bob", Rank.KNOWN) is None
+    assert turns.join("the manager's", "manager", Rank.HOUSE) == ["customer 14"]
+    assert served(turns) == ["alice", *(f"customer {number}" for number in range(14)), "manager"]
 
 
-def test_nobody_loses_a_place_where_all_are_known() -> None:
+def test_who_is_known_at_an_address_does_not_stand_behind_the_strangers_there() -> None:
     turns: Turns[str] = Turns()
-    for number in range(ADDRESSES):
-        turns.join(f"known {number}", str(number), is_known=True)
-    assert turns.join("the manager's", "manager", is_known=True) is None
-    assert len(turns) == ADDRESSES
+    for number in range(50):
+        turns.join("the foyer's", f"flood {number}")
+    assert turns.join("the foyer's", "kiosk", Rank.HOUSE) == []
+    assert served(turns)[:2] == ["flood 0", "kiosk"]
+
+
+def test_nobody_of_the_house_loses_a_place() -> None:
+    turns: Turns[str] = Turns()
+    for number in range(LINES):
+        turns.join(f"kiosk {number}", str(number), Rank.HOUSE)
+    assert turns.join("the manager's", "manager", Rank.HOUSE) is None
+    assert len(turns) == LINES
 
 
 def test_who_leaves_the_line_has_no_turn_and_leaves_nothing() -> None:
@@ -67,13 +80,11 @@ def test_who_leaves_the_line_has_no_turn_and_leaves_nothing() -> None:
     assert len(turns) == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans())))
-def test_everybody_who_joined_has_exactly_one_turn(joining: list[tuple[str, bool]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(Rank))))
+def test_everybody_who_joined_has_exactly_one_turn(joining: list[tuple[str, Rank]]) -> None:
     turns: Turns[int] = Turns()
     waiting = {
-        number
-        for number, (address, is_known) in enumerate(joining)
-        if turns.join(address, number, is_known=is_known) is not None
+        number for number, (address, rank) in enumerate(joining) if turns.join(address, number, rank) is not None
     }
     assert len(turns) == len(waiting)
     order = []

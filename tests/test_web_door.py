@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from boxes import until
-from conftest import Certificate, OpenClient, StartBox, encrypted
+from conftest import Certificate, Living, OpenClient, StartBox, encrypted
 from normative import shows
 from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect, publish
 from sample_plugins import user_id
@@ -377,7 +377,7 @@ async def test_a_tls_handshake_that_does_not_come_is_closed(
 
 @pytest.mark.usefixtures("no_collector")
 async def test_a_tls_client_that_vanishes_leaves_nothing_for_the_collector(
-    box: StartBox, certificate: Certificate
+    box: StartBox, certificate: Certificate, living: Living
 ) -> None:
     host = await box(listeners=encrypted(certificate))
     trusting = ssl.create_default_context(cafile=str(certificate.authority))
@@ -415,13 +415,11 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def living(kind: type) -> int:
-    return sum(isinstance(found, kind) for found in gc.get_objects())
-
-
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("goodbye", ["none", "DISCONNECT", "close frame", "both"])
-async def test_however_a_browser_goes_it_leaves_nothing_for_the_collector(box: StartBox, goodbye: str) -> None:
+async def test_however_a_browser_goes_it_leaves_nothing_for_the_collector(
+    box: StartBox, goodbye: str, living: Living
+) -> None:
     host = await box()
     transport = await WebSocketTransport.open(host.web_addresses[0])
     await (await RawClient(transport).connect("ann")).subscribe("news/#")
@@ -445,7 +443,7 @@ async def test_however_a_browser_goes_it_leaves_nothing_for_the_collector(box: S
     ids=["malformed", "no CONNECT", "forbidden"],
 )
 async def test_a_client_that_is_closed_for_what_it_sent_leaves_nothing_for_the_collector(
-    box: StartBox, client: OpenClient, door: str, wrong: bytes
+    box: StartBox, client: OpenClient, door: str, wrong: bytes, living: Living
 ) -> None:
     host = await box(auth={"allow_guests": True})
     stranger = await client(host, door)
@@ -457,7 +455,7 @@ async def test_a_client_that_is_closed_for_what_it_sent_leaves_nothing_for_the_c
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"], ids=["TLS", "long"])
-async def test_what_is_not_http_leaves_nothing_for_the_collector(box: StartBox, sent: bytes) -> None:
+async def test_what_is_not_http_leaves_nothing_for_the_collector(box: StartBox, sent: bytes, living: Living) -> None:
     host = await box()
     stranger = await TcpTransport.open(host.web_addresses[0])
     await stranger.send(sent)
@@ -468,7 +466,7 @@ async def test_what_is_not_http_leaves_nothing_for_the_collector(box: StartBox, 
 
 
 @pytest.mark.usefixtures("no_collector")
-async def test_a_connection_without_a_request_leaves_nothing_for_the_collector(box: StartBox) -> None:
+async def test_a_connection_without_a_request_leaves_nothing_for_the_collector(box: StartBox, living: Living) -> None:
     host = await box()
     before = living(asyncio.Transport)
     knocking = socket.create_connection(host.web_addresses[0])

@@ -26,6 +26,7 @@ from broker.storage.backup import (
     stamp,
 )
 from broker.storage.database import DatabaseError, damage_of
+from broker.storage.lock import FileLock, HeldError
 from broker.storage.outage import describe
 from config import Settings
 
@@ -69,15 +70,21 @@ class WayBack:
         with contextlib.closing(read_only(self.database)) as connection:
             return one_line(damage_of(sqlite_utils.Database(connection)))
 
-    def require_sound(self, now: float) -> None:
+    def require_sound(self, now: float, *, may_begin_anew: bool = False) -> None:
         """Set a damaged file aside, and say so. Only for who holds the box's lock on the file.
 
-        ``now`` is in seconds since 1970. Raises DatabaseError.
+        ``now`` is in seconds since 1970; ``may_begin_anew``: a file that is gone was removed on purpose. Raises
+        DatabaseError.
         """
         if not self.database.exists() and (aside := files_aside(self.database)):
             raise DatabaseError(
                 f"{self.database}: there is no database, but one that was set aside, {aside[-1]}; {self.advice()} "
-                "(to begin anew instead, move what was set aside to another folder)"
+                "(to begin anew instead, move what was set aside, and the backups, to another folder)"
+            )
+        if not may_begin_anew and not self.database.exists() and newest_sound(self.folders) is not None:
+            raise DatabaseError(
+                f"{self.database}: there is no database, but there are backups of one; {self.advice()} "
+                "(to begin anew instead, move the backups to another folder)"
             )
         try:
             damage = self.damage()
@@ -96,11 +103,29 @@ class WayBack:
 def make_place(database: Path) -> None:
     """Make the folder for a database that the command line may be the first to write to.
 
-    Raises DatabaseError where the only database was set aside: who adds to it would begin an empty one.
+    Raises DatabaseError where the only database was set aside, or was taken away from a box that runs: who adds to it
+    would begin an empty one, and SQLite would throw away the ``-wal`` that has the last bookings.
     """
-    if not database.exists() and (aside := files_aside(database)):
-        raise DatabaseError(f"there is no database, but one that was set aside, {aside[-1]}; “check” says what to do")
+    if not database.exists():
+        if aside := files_aside(database):
+            raise DatabaseError(
+                f"there is no database, but one that was set aside, {aside[-1]}; “check” says what to do"
+            )
+        if left := [path for path in companions(database) if path.exists()]:
+            raise DatabaseError(f"the database was moved or removed, but {left[0].name} is there: put it back first")
+        require_free(database)
     database.parent.mkdir(parents=True, exist_ok=True)
+
+
+def require_free(database: Path) -> None:
+    """Raises DatabaseError while a box serves the database, although there is none at its path."""
+    if not database.parent.is_dir():
+        return
+    try:
+        with FileLock(database):
+            return
+    except HeldError:
+        raise DatabaseError("the database was moved or removed while a box serves it: put it back first") from None
 
 
 def files_aside(database: Path) -> list[Path]:

@@ -192,7 +192,7 @@ class Database:
         self._changes_before = 0
         """All that the connection had changed when the outage began, committed or not."""
         self._is_damaged = False
-        self._opened_file: tuple[int, int] | None = None
+        self._opened_files: list[tuple[int, int] | None] = []
         self._looked_at = -SOUND_LOOK_SECONDS
         self._damage = ""
 
@@ -233,7 +233,7 @@ class Database:
         except DatabaseError as error:
             self._close_connections()
             raise DatabaseError(f"{self.path}: {error}") from None
-        self._opened_file = _identity_of(self.path)
+        self._opened_files = self._files_in_place()
         self._db.conn.execute("PRAGMA busy_timeout = 0")  # waiting is for the writer thread, see _take_the_lock
         self._loop = asyncio.get_running_loop()
         self._foreign_change = foreign_change
@@ -385,8 +385,12 @@ class Database:
 
     def _require_in_place(self) -> None:
         """SQLite goes on writing to a file that was moved or removed, as if nothing were."""
-        if _identity_of(self.path) != self._opened_file:
+        if self._files_in_place() != self._opened_files:
             raise _MovedError
+
+    def _files_in_place(self) -> list[tuple[int, int] | None]:
+        """The database, and its log, which has what was committed last."""
+        return [_identity_of(self.path), _identity_of(Path(f"{self.path}-wal"))]
 
     def _require_sound(self) -> None:
         """Look at the whole file, unless that was just done. Raises sqlite3.DatabaseError while it is damaged."""

@@ -16,6 +16,7 @@ from broker.plugin import NOBODY, Actor, Box, Entry, Identity, Refusal
 from broker.rates import Rate
 from plugins.auth import trail, users
 from plugins.auth.passwords import Passwords, TurnRefusedError
+from plugins.auth.turns import Rank
 from plugins.auth.users import Standing, User
 from plugins.auth.wire import PASSWORD_BYTES
 
@@ -225,7 +226,7 @@ class Accounts:
         with self._waiting_their_turn():
             if user is not None and user.is_active and user.password_hash is not None:
                 right = await self._passwords.verify(
-                    user.user_id, user.password_hash, password, address=address, is_known=is_known
+                    user.user_id, user.password_hash, password, address=address, rank=_rank(user, is_known=is_known)
                 )
             else:
                 right = False
@@ -235,9 +236,9 @@ class Accounts:
             of_username.take(username)
         return right
 
-    async def _hash(self, password: str, address: str) -> str:
+    async def _hash(self, password: str, address: str, rank: Rank = Rank.STRANGER) -> str:
         with self._waiting_their_turn():
-            return await self._passwords.hash(password, address=address)
+            return await self._passwords.hash(password, address=address, rank=rank)
 
     @contextlib.contextmanager
     def _waiting_their_turn(self) -> Iterator[None]:
@@ -323,7 +324,7 @@ class Accounts:
         if not is_by_manager and (seconds := self._registrations.take(address)):
             self._box.refused("registrations")
             raise _too_many("too many accounts were made from here; try again later", seconds)
-        password_hash = await self._hash(password, address)
+        password_hash = await self._hash(password, address, Rank.HOUSE if is_by_manager else Rank.STRANGER)
 
         def job(db: sqlite_utils.Database) -> User:
             if by is not None:
@@ -362,9 +363,11 @@ class Accounts:
             raise _changed_since()
         if old_password is None or not _is_possible(old_password):
             raise _wrong_old_password()
-        if not await self._check(user, user.username or "", old_password, address):
+        now = self._box.now()
+        is_known = await self._box.database.read(lambda db: users.is_known_address(db, by.user_id, address, now))
+        if not await self._check(user, user.username or "", old_password, address, is_known=is_known):
             raise _wrong_old_password()
-        new_hash = await self._hash(password, address)
+        new_hash = await self._hash(password, address, _rank(user, is_known=is_known))
         return await self._change(by, by.user_id, {**changes, "password_hash": new_hash})
 
     async def change_user(
@@ -388,7 +391,7 @@ class Accounts:
         if role is not None:
             changes["role"] = role
         if password is not None:
-            changes["password_hash"] = await self._hash(password, address)
+            changes["password_hash"] = await self._hash(password, address, Rank.HOUSE)
         if is_active is not None:
             changes["is_active"] = is_active
         return await self._change(by, user_id, changes, cancel_bookings=cancel_bookings)
@@ -443,6 +446,8 @@ class Accounts:
         elif user_id in self._signed_in:
             self._signed_in[user_id] = now
         self._passwords.forget(user_id)
+        for noted in [noted for noted in self._noted if noted[0] == user_id]:
+            del self._noted[noted]
         role = now.role if now is not None and now.is_active else None
         await self._box.end_user(user_id, role=role, deactivated=deactivated, cancel_bookings=cancel_bookings, by=by)
 
@@ -457,6 +462,12 @@ def _is_possible(password: str) -> bool:
 
 def _unknown_user() -> Refusal:
     return Refusal("unknown_user", "there is no such user", status=404)
+
+
+def _rank(user: User, *, is_known: bool) -> Rank:
+    if not is_known:
+        return Rank.STRANGER
+    return Rank.HOUSE if user.role in ("kiosk", "manager") else Rank.KNOWN
 
 
 def _too_many(message: str, retry_after: float) -> Refusal:

@@ -20,7 +20,7 @@ from typing import ParamSpec, TypeVar
 
 from passlib.hash import argon2
 
-from plugins.auth.turns import Turns
+from plugins.auth.turns import Rank, Turns
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,7 +65,7 @@ class Passwords:
     The memory holds no password and no hash: its keys are HMACs, under a key that only this process has, over
     user, stored hash and password. So a password is not remembered once the stored hash is another.
 
-    ``address`` is where the password comes from, whose turn it is (:class:`plugins.auth.turns.Turns`);
+    ``address`` is where the password comes from, and ``rank`` who asks: whose turn it is (:mod:`plugins.auth.turns`);
     ``monotonic`` is the clock of the memory, in seconds.
     """
 
@@ -84,18 +84,16 @@ class Passwords:
         """How many wait for their turn."""
         return len(self._turns)
 
-    async def hash(self, password: str, *, address: str) -> str:
+    async def hash(self, password: str, *, address: str, rank: Rank = Rank.STRANGER) -> str:
         """A new salted hash. Raises TurnRefusedError."""
-        async with self._turn(address, is_known=False):
+        async with self._turn(address, rank):
             return await self._in_thread(hash_password, password)
 
     async def verify(
-        self, user_id: str, password_hash: str, password: str, *, address: str, is_known: bool = False
+        self, user_id: str, password_hash: str, password: str, *, address: str, rank: Rank = Rank.STRANGER
     ) -> bool:
         """Whether ``password`` is the user's. Costs one check, or none if it was right a short time ago or is being
         checked at this moment: many tabs come back at once with one account. Raises TurnRefusedError.
-
-        ``is_known``: the user signed in from the address lately.
         """
         key = self._memory_key(user_id, password_hash, password)
         if self._remembers(key):
@@ -104,7 +102,7 @@ class Passwords:
         if checking is None:
 
             async def check() -> bool:
-                async with self._turn(address, is_known=is_known):
+                async with self._turn(address, rank):
                     return await self._in_thread(verify_password, password, password_hash)
 
             checking = self._checking[key] = asyncio.ensure_future(check())
@@ -125,12 +123,12 @@ class Passwords:
         await self.verify(f"nobody {username}", _nobodys_hash(), password, address=address)
 
     @contextlib.asynccontextmanager
-    async def _turn(self, address: str, *, is_known: bool) -> AsyncIterator[None]:
+    async def _turn(self, address: str, rank: Rank) -> AsyncIterator[None]:
         if self._running < AT_ONCE:
             self._running += 1
         else:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            lost = self._turns.join(address, turn, is_known=is_known)
+            lost = self._turns.join(address, turn, rank)
             if lost is None:
                 raise TurnRefusedError
             for other in lost:
@@ -138,7 +136,7 @@ class Passwords:
             try:
                 await turn  # whoever leaves hands it over, still counted as running
             except BaseException:
-                self._turns.leave(address, turn)
+                self._turns.leave(address, turn, rank)
                 if turn.done() and not turn.cancelled() and turn.exception() is None:
                     self._hand_over()
                 raise

@@ -178,8 +178,8 @@ def change(
 ) -> User:
     """Set ``role``, ``password_hash``, ``is_active``, ``email`` or ``name``; what ``changes`` lacks stays.
 
-    The user's tokens are void if the standing changes. Raises UnknownUserError; NoAccountError for a
-    visitor's role or password; LastManagerError.
+    If the standing changes, the user's tokens are void, and no address is one that they signed in from. Raises
+    UnknownUserError; NoAccountError for a visitor's role or password; LastManagerError.
     """
     before = by_id(db, user_id)
     if before is None:
@@ -195,6 +195,7 @@ def change(
     )
     if after.standing != before.standing:
         db.conn.execute("DELETE FROM tokens WHERE user_id = ?", [user_id])
+        db.conn.execute("DELETE FROM known_addresses WHERE user_id = ?", [user_id])  # a thief may have been there
     for entry in trail.changed(by, user_id, before.standing, after.standing):
         record(db, now, entry)
     return after

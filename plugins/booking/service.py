@@ -417,9 +417,9 @@ class Service:
         holds then run on for what was left of them, as if the box had been away and they with it.
         """
         (wall_before, monotonic_before), now, monotonic = self._looked, self.box.now(), self.box.monotonic()
-        self._looked = now, monotonic
         set_by = (now - wall_before) - (monotonic - monotonic_before)
-        if abs(set_by) >= CLOCK_SET_SECONDS:
+        if abs(set_by) >= CLOCK_SET_SECONDS:  # since holds were last moved: many small steps are a large one
+            self._looked = now, monotonic
             logger.warning("The clock was set %s by %.0f s", "forward" if set_by > 0 else "back", abs(set_by))
             if self._unmoved_by is None:
                 self._move_holds(set_by, now)

@@ -36,7 +36,7 @@ from contract import house
 from contract.conftest import OpenHouse
 from contract.house import PASSWORD, SHOWING, Premises, new_id
 from plugins.auth import passwords
-from plugins.auth.turns import BEHIND
+from plugins.auth.turns import BEHIND, LINES
 
 HERE, ELSEWHERE, FAR = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 DAY = 24 * 3600
@@ -382,6 +382,49 @@ async def test_a_flood_from_one_phone_delays_the_kiosk_by_one_check(
         for _ in range(100):
             may_check.release()
         await asyncio.gather(*flood)
+
+
+async def test_whoever_had_the_password_is_no_longer_known_where_it_was_used(street: OpenStreet) -> None:
+    outside = await street(login_failures_per_minute=1)
+    box = outside.box
+    assert await outside.sign_in("bob", PASSWORD.format("bob"), address=ELSEWHERE) == 0
+    body = {"password": "another password of bob"}
+    path, boss = f"/api/users/{box.user_id('bob')}", bearer(box, "manager")
+    assert (await outside.call("PATCH", path, body, Authorization=boss))[0] == 200
+    assert await outside.sign_in("bob", "wrong", address=ELSEWHERE) == 4
+    assert await outside.sign_in("bob", "wrong again", address=ELSEWHERE) is None
+
+
+async def test_a_crowd_of_customers_at_known_addresses_keeps_the_manager_in(
+    street: OpenStreet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = await street()
+    addresses = [f"127.0.7.{number}" for number in range(1, 20)]
+    for address in addresses:  # each customer's own, once signed in from: by token is signing in, too
+        assert await outside.sign_in("alice", outside.box.house.tokens["alice"], address=address) == 0
+    assert await outside.sign_in("manager", outside.box.house.tokens["manager"], address=FAR) == 0
+    may_check = threading.Semaphore(0)
+
+    def check(password: str, password_hash: str) -> bool:
+        assert may_check.acquire(timeout=10)
+        return password == PASSWORD.format("manager")
+
+    monkeypatch.setattr(passwords, "verify_password", check)
+    crowd = [
+        asyncio.create_task(outside.sign_in("alice", f"wrong {number}", address=address))
+        for number, address in enumerate(addresses)
+    ]
+    try:
+        await until(lambda: sum(task.done() for task in crowd) == len(addresses) - 2 - LINES)
+        manager = asyncio.create_task(outside.sign_in("manager", PASSWORD.format("manager"), address=FAR))
+        await until(lambda: sum(task.done() for task in crowd) == len(addresses) - 2 - LINES + 1)
+        for _ in range(100):
+            may_check.release()
+        assert await manager == 0
+    finally:
+        for _ in range(100):
+            may_check.release()
+        await asyncio.gather(*crowd)
 
 
 # Joining

@@ -25,8 +25,8 @@ from endurance.diary import Books, unsound
 from raw_mqtt import CONNACK, PUBACK, PUBLISH, RawClient, TcpTransport, connect, publish
 
 from broker.storage.backup import BackupFolder, take_backup
-from broker.storage.damage import files_aside
-from broker.storage.database import Database
+from broker.storage.damage import files_aside, make_place
+from broker.storage.database import Database, DatabaseError
 from broker.storage.health import Health
 from broker.storage.outage import AGAIN_SECONDS, Outage, Reason
 from contract.conftest import Join, OpenHouse
@@ -335,9 +335,45 @@ async def test_a_damaged_file_is_set_aside_and_the_next_start_does_not_begin_ane
     assert command in told
     assert "begin anew" in told
     aside.rename(tmp_path / "kept elsewhere")
+    status, told = await run(path)
+    assert status == 1
+    assert "there are backups" in told
+    assert command in told
+    (tmp_path / "backups").rename(tmp_path / "backups elsewhere")
     anew = await BoxProcess.start(path)
     assert await anew.stop() == 0
     assert "No rooms yet" in anew.said
+
+
+@pytest.mark.parametrize("with_its_log", [False, True])
+async def test_nothing_begins_a_database_in_the_place_of_one_that_was_taken_from_a_running_box(
+    open_house: OpenHouse, with_its_log: bool
+) -> None:
+    box = await open_house()
+    log = box.path.with_name(f"{box.path.name}-wal")
+    with moved_away(box):
+        if with_its_log:
+            log.rename(log.with_name("elsewhere.db-wal"))
+        with pytest.raises(DatabaseError, match="put it back first"):
+            make_place(box.path)
+        assert not box.path.exists()
+        if with_its_log:
+            log.with_name("elsewhere.db-wal").rename(log)
+
+
+async def test_a_log_that_was_removed_takes_no_booking(open_house: OpenHouse, join: Join, http: Http) -> None:
+    box = await open_house()
+    kiosk, call = await join(box, "kiosk"), http(box)
+    await kiosk.watch()
+    assert (await kiosk.book(box.seats[:1]))["status"] == "confirmed"
+    box.path.with_name(f"{box.path.name}-wal").unlink()
+    assert (await kiosk.book(box.seats[1:2]))["code"] == "storage_unavailable"
+    assert (await call("GET", "/healthz")).body == {"status": "missing"}
+    await box.close()
+    await box.reopen()  # an orderly stop has saved what was in it
+    kiosk = await join(box, "kiosk")
+    await kiosk.watch()
+    assert (await kiosk.book(box.seats[:1]))["code"] == "seats_unavailable"
 
 
 async def test_a_file_system_that_is_read_only_is_told_at_the_start(house: House, tmp_path: Path) -> None:
