@@ -373,6 +373,24 @@ def test_import_says_what_it_did(terminal: Terminal) -> None:
     assert done.stdout.endswith("cinema.json: Room 1: 2 seats removed\n")
 
 
+def test_no_command_begins_a_database_in_the_place_of_one_that_was_taken_from_a_box(
+    terminal: Terminal, serving: Serving
+) -> None:
+    process, _ = serving("serve")
+    names = ("cinema.db", "cinema.db-wal", "cinema.db-shm")
+    data = terminal.folder / "data"
+    for name in names:
+        (data / name).rename(data / f"away {name}")
+    ended = terminal.run("user", "list")
+    assert ended.returncode == 1
+    assert "put it back first" in ended.stderr
+    assert not (data / "cinema.db").exists()
+    for name in names:
+        (data / f"away {name}").rename(data / name)
+    assert terminal.run("user", "list").returncode == 0
+    assert stop(process) == 0
+
+
 def test_a_box_that_is_open_shows_what_is_imported(terminal: Terminal, serving: Serving) -> None:
     process, said = serving("serve")
     assert get(f"{address(said)}/api/showings") == []

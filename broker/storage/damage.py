@@ -7,6 +7,7 @@ aside beside it, nothing makes a new one.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sqlite3
 from collections.abc import Sequence
@@ -124,8 +125,9 @@ def require_free(database: Path) -> None:
     try:
         with FileLock(database):
             return
-    except HeldError:
-        raise DatabaseError("the database was moved or removed while a box serves it: put it back first") from None
+    except HeldError as held:
+        if held.process != os.getpid():  # else it is the demo, about to be filled and served
+            raise DatabaseError("the database was moved or removed while a box serves it: put it back first") from None
 
 
 def files_aside(database: Path) -> list[Path]:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 
 class HeldError(Exception):
-    """Another process has the lock; the message is one sentence for the owner."""
+    """Somebody has the lock; the message is a sentence for the owner. ``process`` is whose, 0 if that is unknown."""
+
+    def __init__(self, message: str, process: int = 0) -> None:
+        super().__init__(message)
+        self.process = process
 
 
 class FileLock:
@@ -41,7 +45,8 @@ class FileLock:
                 holder = file.read(20).decode("ascii", "replace").strip()
             raise HeldError(
                 f"{self._database}: a box serves this database already"
-                f"{f', process {holder}' if holder.isdigit() else ''}; one box serves one file"
+                f"{f', process {holder}' if holder.isdigit() else ''}; one box serves one file",
+                int(holder) if holder.isdigit() else 0,
             ) from None
         except OSError:
             os.close(descriptor)
