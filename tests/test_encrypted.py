@@ -32,7 +32,7 @@ def no_collector() -> Iterator[None]:
 
 
 def the_layer() -> TlsLayer:
-    (layer,) = [found for found in gc.get_objects() if isinstance(found, TlsLayer)]
+    (layer,) = [found for found in gc.get_objects() if isinstance(found, TlsLayer) and found._beneath is not None]
     return layer
 
 
