@@ -54,6 +54,9 @@ class Wire(Protocol):
     door: str
     """Which door it came by: ``web`` or ``tcp``."""
 
+    def time_left(self, seconds: float) -> float:
+        """How many of these seconds since the connection was accepted are left."""
+
     def arrived(self) -> None:
         """The client's CONNECT is whole; a time limit of the door itself ends."""
 
@@ -265,7 +268,7 @@ class Connection:
         None if none came in time or the peer left. Raises MalformedPacketError.
         """
         try:
-            async with asyncio.timeout(self.switchboard.limits.connect_seconds):
+            async with asyncio.timeout(self.wire.time_left(self.switchboard.limits.connect_seconds)):
                 while not self._unread:
                     data = await self._read()
                     if not data or self.ended is not None:

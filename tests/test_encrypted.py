@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -17,6 +18,7 @@ from raw_mqtt import CONNACK, DISCONNECT, RawClient, TcpTransport, connect, subs
 from raw_tls import TlsTransport, reset, trusting
 
 from broker.doors.encrypted import BUFFER_BYTES, TlsLayer
+from broker.doors.sockets import ACCEPTED_AT
 from broker.host import Host
 
 CONNECTED = b"\x20\x02\0\0"
@@ -94,6 +96,27 @@ async def test_a_handshake_takes_a_place_like_any_connection(
         await transport.close()
     await until(lambda: len(host.places) == 1)
     await whole.close()
+    await until(lambda: len(host.places) == 0)
+
+
+@pytest.mark.parametrize("door", ["tcp", "web"])
+async def test_the_handshake_counts_into_the_time_to_connect(
+    box: StartBox, certificate: Certificate, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await box(listeners=encrypted(certificate), limits={"connect_seconds": 1000})
+    address = host.tcp_addresses[0] if door == "tcp" else host.web_addresses[0]
+    begin = TlsLayer.connection_made
+
+    def begun_long_ago(layer: TlsLayer, transport: asyncio.BaseTransport) -> None:
+        begin(layer, transport)
+        layer._extra[ACCEPTED_AT] -= 1000
+
+    monkeypatch.setattr(TlsLayer, "connection_made", begun_long_ago)
+    late = await TlsTransport.open(address, trusting(certificate))
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            assert await late.read() == b""
+    await late.close()
     await until(lambda: len(host.places) == 0)
 
 

@@ -12,7 +12,7 @@ from asyncio import sslproto
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.doors.sockets import CLOSE_SECONDS, leave_no_cycle, reset
+from broker.doors.sockets import ACCEPTED_AT, CLOSE_SECONDS, leave_no_cycle, reset
 from broker.doors.wire import forget_traceback
 
 BUFFER_BYTES = 16384
@@ -61,6 +61,7 @@ class TlsLayer(sslproto.SSLProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._beneath = transport
+        self._extra[ACCEPTED_AT] = self._loop_of_layer.time()
         peer = transport.get_extra_info("peername")
         self._free_place = self._take_place(peer[0] if peer else "")
         if self._free_place is None:

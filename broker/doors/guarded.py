@@ -14,7 +14,7 @@ from aiohttp import web
 from broker.addresses import network_of
 from broker.doors.bodies import answer
 from broker.doors.masking import FrameParser, MaskedFrames
-from broker.doors.sockets import is_encrypted, leave_no_cycle, reset
+from broker.doors.sockets import is_encrypted, leave_no_cycle, reset, time_left
 from broker.doors.wire import forget_traceback
 from broker.metrics import Reason
 from broker.places import Places
@@ -82,7 +82,8 @@ class GuardedHandler(web.RequestHandler):
                 reset(transport)
                 return
         transport.set_write_buffer_limits(high=0)  # whatever waits is watched
-        self._deadline = self._loop_of_door.call_later(self._limits.connect_seconds, self._drop, "connect_seconds")
+        seconds = time_left(transport, self._limits.connect_seconds)
+        self._deadline = self._loop_of_door.call_later(seconds, self._drop, "connect_seconds")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         leave_no_cycle(self.transport)

@@ -90,6 +90,18 @@ def _describe(error: OSError, setting: str) -> str:
     return os.strerror(error.errno or 0)
 
 
+ACCEPTED_AT = "accepted_at"
+"""Under which a transport tells when its connection was accepted, by the loop's clock, if that was before its protocol
+began: with a TLS handshake in between."""
+
+
+def time_left(transport: asyncio.BaseTransport, seconds: float) -> float:
+    """How many of these seconds since the connection was accepted are left."""
+    now = asyncio.get_running_loop().time()
+    accepted_at: float = transport.get_extra_info(ACCEPTED_AT, now)
+    return max(0.0, accepted_at + seconds - now)
+
+
 def is_encrypted(transport: asyncio.BaseTransport) -> bool:
     """Whether it is a TLS connection, after its handshake."""
     return transport.get_extra_info("ssl_object") is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-from broker.doors.sockets import CLOSE_SECONDS, reset
+from broker.doors.sockets import CLOSE_SECONDS, reset, time_left
 
 
 class TransportWire:
@@ -16,6 +16,9 @@ class TransportWire:
         self.address = address
         peer = transport.get_extra_info("peername")
         self.port = int(peer[1]) if peer else 0
+
+    def time_left(self, seconds: float) -> float:
+        return time_left(self._transport, seconds)
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():

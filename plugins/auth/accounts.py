@@ -13,28 +13,20 @@ from typing import Any
 import sqlite_utils
 
 from broker.plugin import NOBODY, Actor, Box, Entry, Identity, Refusal
-from broker.rates import Rate
 from plugins.auth import trail, users
-from plugins.auth.passwords import Passwords, TurnRefusedError
+from plugins.auth.guard import Guard, rank_of
+from plugins.auth.passwords import Passwords
 from plugins.auth.turns import Rank
 from plugins.auth.users import Standing, User
 from plugins.auth.wire import PASSWORD_BYTES
 
 GUEST = Identity(None, None, "guest")
 
-MINUTE, HOUR = 60, 3600
-
 SEEN_AT_MOST = 10_000
 """Users whose standing is remembered beyond those who are connected."""
 
-NOTED_AT_MOST = 10_000
-"""Pairs of user and address that are remembered as noted today."""
-
 NO_USERNAME = ""
 """What is counted for all that can be nobody's username, however long it is."""
-
-EVERYBODY = "everybody"
-"""The key of what is counted over all addresses."""
 
 _USERNAME = re.compile(r"[a-z0-9._-]{3,32}")
 _USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -47,20 +39,6 @@ class Session:
     token: str
     expires_at: float
     user: User
-
-
-class Quota:
-    """How many may join in an hour: from one address, and in all."""
-
-    def __init__(self, per_address: int, total: int, clock: Callable[[], float]) -> None:
-        self._of_address = Rate(per_address, HOUR, clock=clock)
-        self._of_all = Rate(total, HOUR, clock=clock)
-
-    def take(self, address: str) -> float:
-        """Count one more. Returns 0.0 if there was room, else the seconds until there may be."""
-        if not self._of_all.has_room(EVERYBODY):
-            return self._of_all.take(EVERYBODY)
-        return self._of_address.take(address) or self._of_all.take(EVERYBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +75,10 @@ class Accounts:
 
     def __init__(self, box: Box, passwords: Passwords, *, new_token: Callable[[], str] = secrets.token_urlsafe) -> None:
         self._box = box
-        self._passwords = passwords
         self._new_token = new_token
-        limits = box.settings.limits
-        self._failures_of_address = Rate(limits.login_failures_per_minute, MINUTE, clock=box.monotonic)
-        self._failures_of_username = Rate(limits.login_failures_per_username, MINUTE, clock=box.monotonic)
-        self._registrations = Quota(limits.registrations_per_hour, limits.registrations_total, box.monotonic)
-        self._visitors = Quota(limits.visitors_per_hour, limits.visitors_total, box.monotonic)
+        self._guard = Guard(box, passwords)
         self._signed_in: OrderedDict[str, Standing] = OrderedDict()
         """What those who signed in lately, and all who are connected, rested on when last seen."""
-        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
-        """When a user's address was last noted as one that they sign in from."""
         self._changes = 0
         """Counts changes of anybody's standing, to notice one that came while something else was awaited."""
 
@@ -139,7 +110,7 @@ class Accounts:
             if changes != self._changes:
                 continue  # perhaps this user's: whose connections have ended, and this one would not have
             if self._see(user) == user.standing:
-                self._note_address(user, address)
+                self._guard.note_address(user, address)
                 return Identity(user.user_id, user.username, user.role)
             # Another process has changed the user, and this sign-in comes before the news of it.
             await self._end(user.user_id, user.standing, deactivated=False)
@@ -155,22 +126,6 @@ class Accounts:
             else:
                 del self._signed_in[longest_ago]
         return standing
-
-    def _note_address(self, user: User, address: str) -> None:
-        """Remember, once a day, that an account signs in from here; a visitor has no password that could be tried."""
-        now, key = self._box.now(), (user.user_id, address)
-        if user.password_hash is None or abs(now - self._noted.get(key, 0.0)) < users.NOTED_AGAIN_SECONDS:
-            return
-        self._noted[key] = now
-        self._noted.move_to_end(key)
-        if len(self._noted) > NOTED_AT_MOST:
-            self._noted.popitem(last=False)
-
-        def told(_: None, error: BaseException | None) -> None:
-            if error is not None:
-                self._noted.pop(key, None)  # the next sign-in tries again
-
-        self._box.database.submit(lambda db: users.add_known_address(db, *key, now), told, quick=True)
 
     async def _user_of(self, username: str | None, password: str, address: str) -> User | None:
         if username is None or _USER_ID.fullmatch(username):
@@ -194,10 +149,10 @@ class Accounts:
         return named if await self._sign_in(named, username, password, address, is_known=is_known) else None
 
     async def _sign_in(self, user: User | None, username: str, password: str, address: str, *, is_known: bool) -> bool:
-        """As :meth:`_check`; a failure comes to the audit trail, with the account that was tried but not its name."""
+        """As :meth:`Guard.check`; a failure comes to the audit trail, with the account that was tried, not its name."""
         user_id = None if user is None else user.user_id
         try:
-            right = await self._check(user, username, password, address, is_known=is_known)
+            right = await self._guard.check(user, username, password, address, is_known=is_known)
         except Refusal as refusal:
             self._note_failure(user_id, address, refusal.code)
             raise
@@ -211,42 +166,6 @@ class Accounts:
     def note_refusal(self, by: Actor, action: str, code: str) -> None:
         """Something was refused that is no part of a change."""
         self._box.audit.gather_alone(Entry(*by, action, code))
-
-    async def _check(
-        self, user: User | None, username: str, password: str, address: str, *, is_known: bool = False
-    ) -> bool:
-        """Whether it is the password of the user, who may be nobody; either way it costs the same.
-
-        Refuses with 429 ``rate_limited``.
-        """
-        of_address, of_username = self._failures_of_address, self._failures_of_username
-        if not is_known and not (of_address.has_room(address) and of_username.has_room(username)):
-            self._box.refused("login_failures")
-            raise _too_many("too many wrong passwords; try again in a minute", MINUTE / 10)
-        with self._waiting_their_turn():
-            if user is not None and user.is_active and user.password_hash is not None:
-                right = await self._passwords.verify(
-                    user.user_id, user.password_hash, password, address=address, rank=_rank(user, is_known=is_known)
-                )
-            else:
-                right = False
-                await self._passwords.refuse(username, password, address=address)
-        if not right:
-            of_address.take(address)
-            of_username.take(username)
-        return right
-
-    async def _hash(self, password: str, address: str, rank: Rank = Rank.STRANGER) -> str:
-        with self._waiting_their_turn():
-            return await self._passwords.hash(password, address=address, rank=rank)
-
-    @contextlib.contextmanager
-    def _waiting_their_turn(self) -> Iterator[None]:
-        try:
-            yield
-        except TurnRefusedError:
-            self._box.refused("password_queue")
-            raise _too_many("too many passwords are being checked; try again in a moment", 1.0) from None
 
     def authority(self, identity: Identity, address: str) -> Authority | None:
         """On what somebody acts who was let in just now from this address; to be asked before anything is awaited.
@@ -296,9 +215,7 @@ class Accounts:
 
     async def add_visitor(self, *, name: str, email: str, address: str) -> Session:
         """Add a visitor and issue their first token. Refuses too many with 429 ``rate_limited``."""
-        if seconds := self._visitors.take(address):
-            self._box.refused("visitors")
-            raise _too_many("too many visitors have come from here; try again later", seconds)
+        self._guard.admit_visitor(address)
 
         def job(db: sqlite_utils.Database) -> Session:
             by = Actor(None, address)
@@ -321,10 +238,9 @@ class Accounts:
         """Add a customer, kiosk or manager. Refuses a taken username with 409 ``conflict``, and with 429
         ``rate_limited`` too many who register themselves."""
         is_by_manager = by is not None and by.standing.role == "manager"
-        if not is_by_manager and (seconds := self._registrations.take(address)):
-            self._box.refused("registrations")
-            raise _too_many("too many accounts were made from here; try again later", seconds)
-        password_hash = await self._hash(password, address, Rank.HOUSE if is_by_manager else Rank.STRANGER)
+        if not is_by_manager:
+            self._guard.admit_registration(address)
+        password_hash = await self._guard.hash(password, address, Rank.HOUSE if is_by_manager else Rank.STRANGER)
 
         def job(db: sqlite_utils.Database) -> User:
             if by is not None:
@@ -365,9 +281,9 @@ class Accounts:
             raise _wrong_old_password()
         now = self._box.now()
         is_known = await self._box.database.read(lambda db: users.is_known_address(db, by.user_id, address, now))
-        if not await self._check(user, user.username or "", old_password, address, is_known=is_known):
+        if not await self._guard.check(user, user.username or "", old_password, address, is_known=is_known):
             raise _wrong_old_password()
-        new_hash = await self._hash(password, address, _rank(user, is_known=is_known))
+        new_hash = await self._guard.hash(password, address, rank_of(user, is_known=is_known))
         return await self._change(by, by.user_id, {**changes, "password_hash": new_hash})
 
     async def change_user(
@@ -391,7 +307,7 @@ class Accounts:
         if role is not None:
             changes["role"] = role
         if password is not None:
-            changes["password_hash"] = await self._hash(password, address, Rank.HOUSE)
+            changes["password_hash"] = await self._guard.hash(password, address, Rank.HOUSE)
         if is_active is not None:
             changes["is_active"] = is_active
         return await self._change(by, user_id, changes, cancel_bookings=cancel_bookings)
@@ -445,9 +361,7 @@ class Accounts:
             self._signed_in.pop(user_id, None)
         elif user_id in self._signed_in:
             self._signed_in[user_id] = now
-        self._passwords.forget(user_id)
-        for noted in [noted for noted in self._noted if noted[0] == user_id]:
-            del self._noted[noted]
+        self._guard.forget(user_id)
         role = now.role if now is not None and now.is_active else None
         await self._box.end_user(user_id, role=role, deactivated=deactivated, cancel_bookings=cancel_bookings, by=by)
 
@@ -462,16 +376,6 @@ def _is_possible(password: str) -> bool:
 
 def _unknown_user() -> Refusal:
     return Refusal("unknown_user", "there is no such user", status=404)
-
-
-def _rank(user: User, *, is_known: bool) -> Rank:
-    if not is_known:
-        return Rank.STRANGER
-    return Rank.HOUSE if user.role in ("kiosk", "manager") else Rank.KNOWN
-
-
-def _too_many(message: str, retry_after: float) -> Refusal:
-    return Refusal("rate_limited", message, status=429, retry_after=retry_after)
 
 
 def _changed_since() -> Refusal:

@@ -40,6 +40,7 @@ from plugins.booking.cinema import (
 )
 from plugins.booking.reading import (
     NOT_OVER,
+    OF_DISABLED,
     RUNNING,
     SELECT_BOOKING,
     SELECT_FAILURE,
@@ -63,6 +64,8 @@ from plugins.booking.wire import Payment, SeatState, ShowingFields, ShowingReque
 __all__ = ["DEFAULT_MINUTES", "Ledger", "migrations", "unknown_booking"]
 
 DEFAULT_MINUTES = 120
+
+ACCOUNT_CLOSED = "The account was closed."
 
 
 class Ledger:
@@ -567,15 +570,14 @@ class Ledger:
             SELECT_HOLD + "WHERE held_until IS NOT NULL AND (held_for = ? OR held_by = ?) ORDER BY showing_id",
             (user_id, user_id),
         ).fetchall()
-        message = "The account was closed."
-        _end_holds(execute, [Hold(*row) for row in rows], "released", message, effects)
+        _end_holds(execute, [Hold(*row) for row in rows], "released", ACCOUNT_CLOSED, effects)
         if cancel_bookings:
             rows = execute(
                 SELECT_BOOKING + "WHERE user_id = ? AND status = 'confirmed' AND " + NOT_OVER + " ORDER BY created_at",
                 (user_id, now),
             ).fetchall()
             for row in rows:
-                _cancel_booking(execute, booking_of_row(execute, row), message, effects)
+                _cancel_booking(execute, booking_of_row(execute, row), ACCOUNT_CLOSED, effects)
         return Decided(None, effects)
 
     def purge(self, db: sqlite_utils.Database, now: float) -> Decided[None]:
@@ -599,10 +601,17 @@ class Ledger:
         A box that starts with its clock behind would make holds last too long. So they are moved back with it: each
         ends at most ``hold_seconds`` from now and has lasted as long as before, and those whom it concerns are told of
         its new end. How far the clock is behind nobody can say then.
+
+        Holds for and by users whom the command line disabled end too, whom the box may not know yet.
         """
         effects = self.purge(db, now).effects
+        self._end_holds_of_disabled(db.conn.execute, effects)
         self._move_back(db.conn.execute, effects)
         return Decided(snapshot(db, now), effects)
+
+    def _end_holds_of_disabled(self, execute: Execute, effects: Effects) -> None:
+        rows = execute(SELECT_HOLD + "WHERE " + OF_DISABLED + " ORDER BY showing_id").fetchall()
+        _end_holds(execute, [Hold(*row) for row in rows], "released", ACCOUNT_CLOSED, effects)
 
     def _move_back(self, execute: Execute, effects: Effects) -> None:
         latest = effects.at + self.terms.hold_seconds

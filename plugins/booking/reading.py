@@ -36,6 +36,8 @@ SELECT_FAILURE = """
 """
 SELECT_OLD_BOOKINGS = "SELECT booking_id FROM bookings JOIN showings USING (showing_id) WHERE ends_at <= ?"
 RUNNING = "WHERE held_until IS NOT NULL ORDER BY held_until, seat_id"
+DISABLED = "(SELECT user_id FROM users WHERE NOT is_active)"
+OF_DISABLED = f"held_until IS NOT NULL AND (held_for IN {DISABLED} OR held_by IN {DISABLED})"
 NOT_OVER = "showing_id IN (SELECT showing_id FROM showings WHERE ends_at > ?)"
 
 

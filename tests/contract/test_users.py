@@ -309,6 +309,25 @@ async def test_the_last_active_manager_stays(box: Premises, http: Http) -> None:
     assert (await call("GET", "/api/users", who="manager")).status == 200
 
 
+async def test_the_holds_of_whom_another_process_disables_end_though_the_box_never_saw_them(
+    box: Premises, join: Join
+) -> None:
+    alice = await join(box, "alice")
+    await alice.watch()
+    assert (await alice.hold(box.seats[:2]))["status"] == "held"
+    await box.close()
+    await box.reopen()  # it has not seen alice since
+    guest = await join(box)
+    await guest.watch(f"seats/status/{SHOWING}")
+    db = connect(box.path)
+    with db.conn:
+        users.change(db, box.user_id("alice"), {"is_active": False}, now=box.clock())
+    db.conn.close()
+    assert {m["seat_id"] for m in await guest.hear("seats/status/+", 2, lambda m: m["status"] == "available")} == set(
+        box.seats[:2]
+    )
+
+
 async def test_a_user_whom_another_process_disables_is_out(box: Premises, http: Http, join: Join) -> None:
     call, alice = http(box), await join(box, "alice")
     await alice.watch()
