@@ -383,7 +383,10 @@ def test_no_command_begins_a_database_in_the_place_of_one_that_was_taken_from_a_
         (data / name).rename(data / f"away {name}")
     ended = terminal.run("user", "list")
     assert ended.returncode == 1
-    assert "put it back first" in ended.stderr
+    assert "while a box serves it" in ended.stderr
+    looked = terminal.run("check")
+    assert looked.returncode == 1
+    assert "while a box serves it; put it back" in looked.stdout
     assert not (data / "cinema.db").exists()
     for name in names:
         (data / f"away {name}").rename(data / name)

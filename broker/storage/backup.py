@@ -341,7 +341,8 @@ def megabytes(size: int) -> str:
 def age(seconds: float) -> str:
     """How long ago something was, for the owner."""
     if seconds < 2 * 3600:
-        return f"{max(0, int(seconds // 60))} minutes"
+        minutes = max(0, int(seconds // 60))
+        return f"{minutes} minute{'' if minutes == 1 else 's'}"
     return f"{int(seconds // 3600)} hours" if seconds < 2 * 86400 else f"{int(seconds // 86400)} days"
 
 

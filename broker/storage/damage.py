@@ -37,6 +37,16 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
+class Missing:
+    """That a database is not where it was, and what to do."""
+
+    text: str
+    advice: str
+    is_by_backups_alone: bool = False
+    """Whether nothing else tells of it."""
+
+
+@dataclass(frozen=True)
 class WayBack:
     """One database, where its backups are, and how the owner calls this program."""
 
@@ -59,6 +69,19 @@ class WayBack:
         places = " and ".join(str(folder.path) for folder in self.folders)
         return f"there is no sound backup in {places}"
 
+    def missing(self) -> Missing | None:
+        """Why nothing may begin an empty database here; None if one is there, or there never was one."""
+        if trace := trace_of(self.database):
+            anew = "what was set aside, and the backups," if files_aside(self.database) else "what is left of it"
+            advice = (
+                self.advice() if files_aside(self.database) else f"put it back; or stop the box, and {self.advice()}"
+            )
+            return Missing(trace, f"{advice} (to begin anew instead, move {anew} to another folder)")
+        if self.database.exists() or newest_sound(self.folders) is None:
+            return None
+        advice = f"{self.advice()} (to begin anew instead, move the backups to another folder)"
+        return Missing("there is no database, but there are backups of one", advice, is_by_backups_alone=True)
+
     def damage(self) -> str:
         """What is wrong with the file, in SQLite's words; empty if it is sound, or is not there.
 
@@ -77,16 +100,8 @@ class WayBack:
         ``now`` is in seconds since 1970; ``may_begin_anew``: a file that is gone was removed on purpose. Raises
         DatabaseError.
         """
-        if not self.database.exists() and (aside := files_aside(self.database)):
-            raise DatabaseError(
-                f"{self.database}: there is no database, but one that was set aside, {aside[-1]}; {self.advice()} "
-                "(to begin anew instead, move what was set aside, and the backups, to another folder)"
-            )
-        if not may_begin_anew and not self.database.exists() and newest_sound(self.folders) is not None:
-            raise DatabaseError(
-                f"{self.database}: there is no database, but there are backups of one; {self.advice()} "
-                "(to begin anew instead, move the backups to another folder)"
-            )
+        if (missing := self.missing()) and not (may_begin_anew and missing.is_by_backups_alone):
+            raise DatabaseError(f"{self.database}: {missing.text}; {missing.advice}")
         try:
             damage = self.damage()
         except (sqlite3.Error, OSError) as error:
@@ -104,30 +119,37 @@ class WayBack:
 def make_place(database: Path) -> None:
     """Make the folder for a database that the command line may be the first to write to.
 
-    Raises DatabaseError where the only database was set aside, or was taken away from a box that runs: who adds to it
-    would begin an empty one, and SQLite would throw away the ``-wal`` that has the last bookings.
+    Raises DatabaseError where there was one: who adds to it would begin an empty one in its place.
     """
-    if not database.exists():
-        if aside := files_aside(database):
-            raise DatabaseError(
-                f"there is no database, but one that was set aside, {aside[-1]}; “check” says what to do"
-            )
-        if left := [path for path in companions(database) if path.exists()]:
-            raise DatabaseError(f"the database was moved or removed, but {left[0].name} is there: put it back first")
-        require_free(database)
+    if trace := trace_of(database):
+        raise DatabaseError(f"{trace}; “check” says what to do")
     database.parent.mkdir(parents=True, exist_ok=True)
 
 
-def require_free(database: Path) -> None:
-    """Raises DatabaseError while a box serves the database, although there is none at its path."""
+def trace_of(database: Path) -> str:
+    """What tells, beside the place of a database that is not there, that it was; empty if nothing does.
+
+    An empty one in its place would be worse than none: SQLite throws a ``-wal`` away that belongs to another file, and
+    in it the last bookings.
+    """
+    if database.exists():
+        return ""
+    if aside := files_aside(database):
+        return f"there is no database, but one that was set aside, {aside[-1]}"
+    if left := [path for path in companions(database) if path.exists()]:
+        return f"the database was moved or removed, but {left[0].name} is there"
+    return "the database was moved or removed while a box serves it" if is_served(database) else ""
+
+
+def is_served(database: Path) -> bool:
+    """Whether a box of another process holds the database's lock."""
     if not database.parent.is_dir():
-        return
+        return False
     try:
         with FileLock(database):
-            return
+            return False
     except HeldError as held:
-        if held.process != os.getpid():  # else it is the demo, about to be filled and served
-            raise DatabaseError("the database was moved or removed while a box serves it: put it back first") from None
+        return held.process != os.getpid()
 
 
 def files_aside(database: Path) -> list[Path]:

@@ -19,7 +19,7 @@ import sqlite_utils
 from broker.doors.tls import Certificate, CertificateError, read_certificate
 from broker.plugin import migrations_of
 from broker.storage.backup import BackupFolder, age, in_words
-from broker.storage.damage import WayBack, files_aside
+from broker.storage.damage import WayBack
 from broker.storage.outage import describe
 from config import Settings, SettingsError
 from plugins.acl import AclPlugin, Policy
@@ -130,16 +130,11 @@ def _database(settings: Settings, plugins: Sequence[type], now: float, way_back:
     if problem := _place_problem(path):
         yield Finding(subject, problem, "let the box write there, or set database.path", prevents=True)
         return
+    if missing := way_back.missing():
+        yield Finding(subject, missing.text, missing.advice, prevents=True)
+        return
     if not path.exists():
-        if aside := files_aside(path):
-            yield Finding(
-                subject,
-                f"there is none, but one that was set aside, {aside[-1]}",
-                f"{way_back.advice()} (to begin anew instead, move what was set aside to another folder)",
-                prevents=True,
-            )
-        else:
-            yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
+        yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
         return
     if others := stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Finding(subject, f"other users of this machine may open it (mode {others:03o})", f"chmod 600 {path}")

@@ -354,7 +354,7 @@ async def test_nothing_begins_a_database_in_the_place_of_one_that_was_taken_from
     with moved_away(box):
         if with_its_log:
             log.rename(log.with_name("elsewhere.db-wal"))
-        with pytest.raises(DatabaseError, match="put it back first"):
+        with pytest.raises(DatabaseError, match="moved or removed"):
             make_place(box.path)
         assert not box.path.exists()
         if with_its_log:
