@@ -283,7 +283,7 @@ async def _serve_until_told(settings: Settings, *, demo: bool, command: str) -> 
             return
         starting.result()
         collector.settle()
-        _welcome(settings, host, demo=demo, empty=await host.database.read(_has_no_rooms))
+        _welcome(settings, host, demo=demo, command=command, empty=await host.database.read(_has_no_rooms))
         was_open = True
         await told.wait()
     finally:
@@ -299,7 +299,7 @@ def _has_no_rooms(db: sqlite_utils.Database) -> bool:
     return db.table("rooms").exists() and db.table("rooms").count == 0
 
 
-def _welcome(settings: Settings, host: Host, *, demo: bool, empty: bool) -> None:
+def _welcome(settings: Settings, host: Host, *, demo: bool, command: str, empty: bool) -> None:
     """Say where to connect and, in the demo, as whom: in a panel, or plainly where nobody reads at a terminal."""
     web, tcp, metrics = settings.listeners.web, settings.listeners.tcp, settings.listeners.metrics
     lines: list[tuple[str, str]] = []
@@ -320,7 +320,7 @@ def _welcome(settings: Settings, host: Host, *, demo: bool, empty: bool) -> None
     console = Console(highlight=False)
     text = Text("\n".join(f"{label:<18} {value}" for label, value in lines))
     if empty:
-        text.append("\nNo rooms yet: run_broker.py import FILE brings a cinema.")
+        text.append(f"\nNo rooms yet: {command} import FILE brings a cinema.")
     if not console.is_terminal:
         _say(f"{settings.cinema.name} is open.\n{text}\nCtrl-C closes.")
         return

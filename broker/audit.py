@@ -11,6 +11,7 @@ A row holds ids, addresses and the box's own words alone: no name, no secret, no
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,9 @@ LOOK_SECONDS = 10.0
 
 KINDS_TOLD_APART = ((60, 100), (24 * 3600, 3000))
 """Seconds, and how many kinds of one action and outcome are told apart in them; of more only the number is kept."""
+
+SHARE_OF_ADDRESS = 2
+"""One in so many of these may be of one address: who floods the trail takes the others' names out of it no sooner."""
 
 
 @MIGRATIONS()
@@ -173,8 +177,8 @@ class Floods:
 
     def __init__(self) -> None:
         self._gathered: dict[Entry, _Repeated] = {}
-        self._begun: dict[tuple[str, str, int], tuple[float, int]] = {}
-        """By action, outcome and a span's seconds: which span it is, and how many kinds have begun in it."""
+        self._begun: dict[tuple[str, str, int], tuple[float, Counter[str | None]]] = {}
+        """By action, outcome and a span's seconds: which span it is, and how many kinds have begun in it by address."""
         self._before: list[tuple[Entry, _Repeated | None]] = []
         """What the present transaction replaced."""
 
@@ -224,16 +228,18 @@ class Floods:
 
     def _may_begin(self, kind: Entry, at: float) -> bool:
         """Whether one more kind may be told apart; counts it."""
-        begun = {}
+        spans = []
         for seconds, most in KINDS_TOLD_APART:
-            key = kind.action, kind.outcome, seconds
-            span, number = self._begun.get(key, (0.0, 0))
-            if span != at // seconds:
-                number = 0
-            if number >= most:
+            key, span = (kind.action, kind.outcome, seconds), at // seconds
+            known_span, begun = self._begun.get(key, (span, Counter()))
+            if known_span != span:
+                begun = Counter()
+            self._begun[key] = span, begun
+            if begun.total() >= most or begun[kind.address] >= most // SHARE_OF_ADDRESS:
                 return False
-            begun[key] = at // seconds, number + 1
-        self._begun.update(begun)
+            spans.append(begun)
+        for begun in spans:
+            begun[kind.address] += 1
         return True
 
     def _set(self, kind: Entry, repeated: _Repeated | None) -> None:

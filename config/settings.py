@@ -107,6 +107,12 @@ class BackupSettings(Section):
     path: Annotated[Path, BeforeValidator(_some_path)]
     second_path: OptionalFile
 
+    @model_validator(mode="after")
+    def _two_places(self) -> BackupSettings:
+        if self.second_path == self.path:
+            raise ValueError("second_path is path itself: name a folder on another disk, or leave it empty")
+        return self
+
 
 class DoorSettings(Section):
     certfile: OptionalFile

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,3 +124,12 @@ def living() -> Living:
     """``living(Connection)``: how many of these, or of transports and protocols, were made since the test began and are
     still there."""
     return Newborn(asyncio.BaseProtocol, asyncio.BaseTransport, Connection).number_of
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is freed in here is freed without it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -18,6 +18,7 @@ from broker.audit import (
     GATHER_SECONDS,
     KINDS_TOLD_APART,
     MIGRATIONS,
+    SHARE_OF_ADDRESS,
     Audit,
     Entry,
     Floods,
@@ -112,6 +113,13 @@ def test_a_hundred_thousand_addresses_are_few_rows_whose_counts_add_up() -> None
     assert len(rows) == MINUTE_LIMIT + 1
     assert sum(row.times for row in rows) == 100_000
     assert rows[-1] == Row(NOON, NOON, hold(None, None), 100_000 - MINUTE_LIMIT)
+
+
+def test_one_address_does_not_take_the_others_out_of_the_trail() -> None:
+    floods = Floods()
+    rows = [row for number in range(10_000) for row in floods.note(hold(str(number), "10.0.0.1"), NOON)]
+    assert len(rows) == MINUTE_LIMIT // SHARE_OF_ADDRESS
+    assert floods.note(hold("alice", "10.0.0.2"), NOON) == [Row(NOON, None, hold("alice", "10.0.0.2"))]
 
 
 def test_a_whole_day_of_it_is_bounded_too() -> None:

@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 from boxes import start_box, until
 from contract.house import House, build
+from contract.process import ROOT
 
+from broker.storage import backup as backup_module
 from broker.storage.backup import (
     Backup,
     BackupError,
@@ -162,6 +164,32 @@ def test_a_file_that_is_there_is_not_overwritten(database: Path, tmp_path: Path)
     assert (tmp_path / "diary.txt").read_text() == "Dear diary"
 
 
+ANOTHER = """
+import sys
+from pathlib import Path
+from broker.storage.backup import take_backup
+take_backup(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_of_two_who_make_a_backup_of_one_name_one_gets_it_and_it_is_sound(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.db"
+    look = backup_module.require_sound
+
+    def let_another_come_first(connection: sqlite3.Connection, **more: Any) -> None:
+        look(connection, **more)
+        subprocess.run([sys.executable, "-c", ANOTHER, str(database), str(target)], check=True, cwd=ROOT)
+
+    monkeypatch.setattr(backup_module, "require_sound", let_another_come_first)
+    with pytest.raises(BackupError, match="there already"):
+        take_backup(database, target)
+    monkeypatch.undo()
+    assert backup_module.is_sound(target)
+    assert [path.name for path in tmp_path.glob("out.db*")] == ["out.db"]
+
+
 def test_a_damaged_database_is_not_backed_up(database: Path, folder: BackupFolder) -> None:
     spoil(database)
     with pytest.raises(BackupError, match="damaged"):
@@ -208,7 +236,7 @@ def test_rotation_removes_only_what_is_its_own(folder: BackupFolder) -> None:
     others = ["cinema.db", "other-20200101T000000Z.db", "notes.txt", "cinema-20200101T000000Z.txt"]
     for name in others:
         (folder.path / name).write_text("keep me")
-    for name in ("cinema-20200101T000000Z.db.part", "cinema-20200101T000000Z.db.part-journal"):
+    for name in ("cinema-20200101T000000Z.db.4711.part", "cinema-20200101T000000Z.db.4711.part-journal"):
         (folder.path / name).write_text("what a power cut left")
     made = [folder.take(NOW + number) for number in range(4)]
     folder.tidy(2)

@@ -161,7 +161,7 @@ def test_without_a_command_it_serves_the_default_database(terminal: Terminal, se
     assert get(f"{address(said)}/healthz") == {"status": "ok"}
     assert terminal.database.is_file()
     assert str(terminal.database) in said
-    assert "No rooms yet: run_broker.py import FILE brings a cinema." in said
+    assert f"No rooms yet: python {FRONT} import FILE brings a cinema." in said
     process.terminate()
     assert process.communicate(timeout=START_SECONDS)[0] == "Cinema is closed.\n"
     assert process.returncode == 0

@@ -9,7 +9,6 @@ import logging
 import ssl
 import tracemalloc
 from asyncio import sslproto
-from collections.abc import Iterator
 
 import pytest
 from boxes import until
@@ -22,15 +21,6 @@ from broker.doors.sockets import ACCEPTED_AT
 from broker.host import Host
 
 CONNECTED = b"\x20\x02\0\0"
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    """What is freed in here is freed without it."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def the_layer() -> TlsLayer:

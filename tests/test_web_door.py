@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import asyncio.sslproto
 import base64
-import gc
 import ipaddress
 import logging
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -404,15 +403,6 @@ def test_an_ipv6_subscriber_counts_as_one_address() -> None:
 
 
 # What is left of a browser
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    """What is freed in here is freed without it."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -198,16 +198,17 @@ def take_backup(database: Path, target: Path, *, is_stopped: Callable[[], bool] 
 
     Raises BackupError: then there is no ``target``, and nothing is left of it.
     """
-    if target.exists() or target.is_symlink():
-        raise BackupError(f"{target} is there already; name another file")
+    _require_new(target)
     if not database.is_file():
         raise BackupError(f"there is no database {database}")
-    partial = target.with_name(target.name + PARTIAL)
+    # Of this process alone: another may be making a backup of the same name, and only one of them gets it.
+    partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL}")
     try:
         _remove_with_companions(partial)
         with contextlib.closing(read_only(database)) as source:
             copy_database(source, partial, is_stopped=is_stopped).conn.close()
         put_on_disk(partial)
+        _require_new(target)
         partial.rename(target)
         put_names_on_disk(target.absolute().parent)
         return target.stat().st_size
@@ -222,6 +223,11 @@ def take_backup(database: Path, target: Path, *, is_stopped: Callable[[], bool] 
     finally:
         with contextlib.suppress(OSError):
             _remove_with_companions(partial)
+
+
+def _require_new(target: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise BackupError(f"{target} is there already; name another file")
 
 
 def _remove_with_companions(path: Path) -> None:
@@ -301,6 +307,7 @@ class BackupFolder:
                 backup.path.unlink(missing_ok=True)
             for path in list(self.path.iterdir()):
                 name, cut_off, companion = path.name.rpartition(PARTIAL)
+                name = name.rpartition(".")[0]  # without the process
                 if cut_off and companion in _COMPANIONS and made_at(name, self.database) is not None:
                     path.unlink(missing_ok=True)
         except OSError as error:

@@ -664,13 +664,17 @@ def _require_active(execute: Execute, sender: Sender, user_id: str) -> None:
 def _require_few_cancellations(execute: Execute, sender: Sender, now: float) -> None:
     if sender.is_of_the_house:
         return
-    row = execute(
-        "SELECT cancelled_at FROM bookings WHERE user_id = ?1 AND requested_by = user_id AND status = 'cancelled' "
-        "AND cancelled_at BETWEEN ?2 AND ?3 ORDER BY cancelled_at DESC LIMIT 1 OFFSET ?4",
-        (sender.user_id, now - rules.DAY_SECONDS, now, rules.CANCELLED_PER_DAY - 1),
-    ).fetchone()
-    if row is not None:
-        raise rules.cancelled_too_often(row[0], now)
+    for cancelled_by, who, number in (
+        ("user_id = ?1 AND requested_by = user_id", sender.user_id, rules.CANCELLED_PER_DAY),
+        ("address = ?1", sender.address, rules.CANCELLED_PER_DAY_AND_ADDRESS),
+    ):
+        row = execute(
+            f"SELECT cancelled_at FROM bookings WHERE {cancelled_by} AND status = 'cancelled' "  # noqa: S608  # the above
+            "AND cancelled_at BETWEEN ?2 AND ?3 ORDER BY cancelled_at DESC LIMIT 1 OFFSET ?4",
+            (who, now - rules.DAY_SECONDS, now, number - 1),
+        ).fetchone()
+        if row is not None:
+            raise rules.cancelled_too_often(number, row[0], now)
 
 
 def _known_booking(execute: Execute, booking_id: str, order: Order | HoldOrder) -> Outcome | None:

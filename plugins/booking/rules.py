@@ -24,7 +24,9 @@ FAILURES_KEPT_SECONDS = DAY_SECONDS
 FAILURES_KEPT_PER_CUSTOMER = 200
 KIOSK_MINE_SECONDS = 3600
 CANCELLED_PER_DAY = 100
-"""Bookings that a visitor or customer may have cancelled within a day: each stays in the books for ever."""
+CANCELLED_PER_DAY_AND_ADDRESS = 1000
+"""Bookings that a visitor or customer, and all of one address, may have cancelled within a day: each stays in the books
+for ever."""
 
 # Without 0 and O, 1, I and L, which people confuse when they read a number aloud.
 NUMBER_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
@@ -248,11 +250,11 @@ def hold_times(run: Run | None, now: float, terms: BookingSettings) -> tuple[flo
 # Cancelling
 
 
-def cancelled_too_often(oldest: float, now: float) -> Refusal:
-    """Why somebody books no more today. ``oldest`` is the first of the last :data:`CANCELLED_PER_DAY` cancellations."""
+def cancelled_too_often(number: int, oldest: float, now: float) -> Refusal:
+    """Why nobody books here any more today. ``oldest`` is when the first of the last ``number`` was cancelled."""
     return Refusal(
         "rate_limited",
-        f"You cancelled {CANCELLED_PER_DAY} bookings within a day. Come back tomorrow, or ask at the desk.",
+        f"{number} bookings were cancelled within a day. Come back tomorrow, or ask at the desk.",
         status=429,
         retry_after=oldest + DAY_SECONDS - now,
     )

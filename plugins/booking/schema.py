@@ -53,6 +53,14 @@ def where_bookings_come_from(db: sqlite_utils.Database) -> None:
         db.conn.execute(statement)
 
 
+@migrations()
+def where_cancellations_come_from(db: sqlite_utils.Database) -> None:
+    db.conn.execute(
+        "CREATE INDEX cancellations_of_an_address ON bookings (address, cancelled_at) "
+        "WHERE status = 'cancelled' AND address IS NOT NULL"
+    )
+
+
 ROOMS = """
 CREATE TABLE rooms (
     room_id TEXT PRIMARY KEY,

@@ -225,6 +225,26 @@ async def test_seats_of_disabled_accounts_return_and_with_them_their_addresss_sh
     assert (await fresh[9].book(free))["status"] == "confirmed"
 
 
+async def test_an_address_that_books_and_cancels_with_one_account_after_the_other_is_told_the_same(
+    box: Premises, join: Join, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "CANCELLED_PER_DAY_AND_ADDRESS", 3)
+    call = http(box)
+    for name in ("alice", "bob", "vera"):
+        booked = await by_http(call, name).book(box.seats[:2])
+        assert (await call("DELETE", f"/api/bookings/{booked['booking_id']}", who=name)).status == 200
+    for name in ("carol", "victor"):
+        person = await join(box, name)
+        await person.watch()
+        assert (await person.book(box.seats[:2]))["code"] == "rate_limited"
+    kiosk = await join(box, "kiosk")
+    await kiosk.watch()
+    assert (await kiosk.book(box.seats[:2]))["status"] == "confirmed"
+    elsewhere = await join(box, "carol", bind_address="127.0.0.2")
+    await elsewhere.watch()
+    assert (await elsewhere.book(box.seats[2:4]))["status"] == "confirmed"
+
+
 async def test_who_books_and_cancels_in_a_loop_is_told_to_come_back_tomorrow(
     box: Premises, join: Join, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
