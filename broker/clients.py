@@ -15,6 +15,7 @@ class Clients:
         self._revoked_meanwhile: dict[Connection, set[str]] = {}
         self._by_client_id: dict[str, Connection] = {}
         self._by_user: dict[str, set[Connection]] = {}
+        self._by_role: dict[str, set[Connection]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -37,6 +38,7 @@ class Clients:
             return
         if connection.user is not None:  # first of all, so that it can be revoked from now on
             self._by_user.setdefault(connection.user, set()).add(connection)
+            self._by_role.setdefault(connection.identity.role, set()).add(connection)
         while (older := self._by_client_id.get(connection.client_id)) is not None:
             older.end(End.TAKEN_OVER)
             await older.wait_ended()
@@ -45,14 +47,14 @@ class Clients:
     def leave(self, connection: Connection) -> None:
         if self._by_client_id.get(connection.client_id) is connection:
             del self._by_client_id[connection.client_id]
-        if connection.user is not None and (of_user := self._by_user.get(connection.user)) is not None:
-            of_user.discard(connection)
-            if not of_user:
-                del self._by_user[connection.user]
+        if connection.user is not None:
+            _discard(self._by_user, connection.user, connection)
+            _discard(self._by_role, connection.identity.role, connection)
 
     def users_of_role(self, role: str) -> Iterable[str]:
-        """The connected users of a role. A role's change ends the connections, so one stands for all."""
-        return [user for user, of_user in self._by_user.items() if next(iter(of_user)).identity.role == role]
+        """The users who are connected in a role. After its change a user is in both, for as long as a connection of the
+        time before is going down."""
+        return {connection.user for connection in self._by_role.get(role, ()) if connection.user is not None}
 
     def is_connected(self, user_id: str) -> bool:
         return user_id in self._by_user
@@ -72,3 +74,11 @@ class Clients:
             connection.end(how)
         for connection in ending:
             await connection.wait_ended()
+
+
+def _discard(groups: dict[str, set[Connection]], key: str, connection: Connection) -> None:
+    """Take a connection out of its group, of which nothing stays behind when it was the last."""
+    if (group := groups.get(key)) is not None:
+        group.discard(connection)
+        if not group:
+            del groups[key]
