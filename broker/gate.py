@@ -13,6 +13,7 @@ from broker.connection import Connection
 from broker.overrides import HardenedBroker, LightSession
 from broker.packets import Connect
 from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Reason, Refusal
+from broker.subscriptions import is_bounded
 from broker.topics import matches
 
 MAX_CLIENT_ID_BYTES = 128
@@ -110,7 +111,7 @@ class Gate:
         if will is None:
             return
         closed = any(matches(topic_filter, will.topic) for topic_filter in self._closed_topics)
-        if closed or not self._broker.allows(session, Action.PUBLISH, will.topic):
+        if closed or not is_bounded(will.topic) or not self._broker.allows(session, Action.PUBLISH, will.topic):
             raise Refused(ConnackCode.NOT_AUTHORIZED, "will", "the Last Will goes to a topic that is not the client's")
         session.will_flag = True
         session.will_topic = will.topic

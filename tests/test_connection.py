@@ -35,6 +35,7 @@ from sample_plugins import COMMAND, Counter, DemoAuth, user_id
 
 from broker.connection import MAX_WAITING_COMMANDS, End
 from broker.host import Host
+from broker.subscriptions import MAX_FILTER_CHARACTERS, MAX_LEVELS
 
 REFUSED = 0x80
 
@@ -80,6 +81,8 @@ async def test_a_guest_and_a_user_are_let_in_with_no_session_present(
         (connect("ann", "ann-demo", will=("closed/x", b"x")), 5),
         (connect("ann", "ann-demo", will=("broken/x", b"x")), 5),
         (connect(will=("free/x", b"x")), 5),
+        (connect("ann", "ann-demo", will=("free/" + "a/" * MAX_LEVELS, b"x")), 5),
+        (connect("ann", "ann-demo", will=("a" * (MAX_FILTER_CHARACTERS + 1), b"x")), 5),
     ],
 )
 async def test_a_refused_client_is_told_why_and_closed(
