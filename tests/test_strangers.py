@@ -81,6 +81,57 @@ async def test_an_http_connection_takes_a_place_like_any_other(box: StartBox, cl
     await (await client(host, "tcp")).connect()
 
 
+async def test_who_finds_no_place_is_closed_and_finds_one_when_coming_again(box: StartBox) -> None:
+    host = await box(limits={"max_connections_per_address": 1})
+    first, second = await Caller.open(host), await Caller.open(host)
+    await second.send(get("/healthz"))
+    assert b" 503 " in await second.read()  # to the end: the same connection would have none for ever
+    second.close()
+    first.close()
+    await until(lambda: len(host.places) == 0)
+    again = await Caller.open(host)
+    await again.send(get("/healthz"))
+    assert b"200 OK" in await again.read(b'"ok"}')
+    again.close()
+
+
+SIGNED_IN = "Authorization: Bearer ann-token"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (get("/healthz"), b"200"),
+        (get("/nowhere"), b"404"),
+        (get("/api/whoami", "Authorization: Bearer wrong"), b"401"),
+        (get("/healthz").replace(b"localhost", b"evil.example"), b"421"),
+        (get("/healthz", "Expect: wonders"), b"417"),
+    ],
+    ids=["answered", "not found", "wrong token", "wrong host", "wrong expectation"],
+)
+async def test_a_guest_over_http_is_answered_but_keeps_none_of_the_last_places(
+    box: StartBox, request_: bytes, status: bytes
+) -> None:
+    host = await box(limits={"max_connections": 5})
+    waiting = [await Caller.open(host) for _ in range(4)]
+    for caller in waiting:
+        await caller.send(get("/healthz"))
+        assert b"Connection: close" not in await caller.read(b'"ok"}')
+    guest = await Caller.open(host)
+    await guest.send(request_)
+    answer = await guest.read()  # to the end
+    assert answer.split()[1] == status
+    assert b"Connection: close" in answer
+    guest.close()
+    await until(lambda: len(host.places) == 4)
+    ann = await Caller.open(host)
+    for _ in range(2):
+        await ann.send(get("/api/whoami", SIGNED_IN))
+        assert b"Connection: close" not in await ann.read(b'"}')
+    for caller in (*waiting, ann):
+        caller.close()
+
+
 async def test_beyond_all_limits_connections_are_dropped_without_a_word(box: StartBox) -> None:
     host = await box(limits={"max_connections_per_address": 1})
     callers = [await Caller.open(host) for _ in range(80)]

@@ -21,6 +21,7 @@ from conftest import Certificate, Living, OpenClient, StartBox, encrypted
 from normative import shows
 from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect, publish
 from sample_plugins import user_id
+from scraping import Scraped
 
 from bench import framing
 from broker.addresses import network_of
@@ -166,11 +167,13 @@ async def test_a_caller_is_a_guest_a_user_or_the_owner_of_a_token(box: StartBox,
 async def test_wrong_credentials_are_401_and_the_browser_asks_nobody_for_a_password(
     box: StartBox, call: Call, authorization: str
 ) -> None:
-    status, body, headers = await call(await box(), "GET", "/api/whoami", headers={"Authorization": authorization})
+    host = await box()
+    status, body, headers = await call(host, "GET", "/api/whoami", headers={"Authorization": authorization})
     assert status == 401
     assert is_error(body, "unauthorized")
     assert "basic" not in headers.get("WWW-Authenticate", "").lower()
     assert "ann" not in body["message"]
+    assert Scraped(host.metrics.exposition()).counted("lynrie_refusals_total") == {"credentials": 1}
 
 
 # Errors

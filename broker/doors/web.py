@@ -229,9 +229,19 @@ class WebDoor:
             return
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        if not self._may_stay(request):
+            response.headers["Connection"] = "close"
+            response.force_close()
         origin = request.headers.get("Origin")
         if origin is not None and self.own_names.is_public(origin):
             response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+
+    def _may_stay(self, request: web.Request) -> bool:
+        """Whether a connection may wait for another request. Who has no place comes anew for one; a guest is answered,
+        but does not keep one of the last."""
+        caller = request.get(CALLER)
+        is_guest = caller is None or caller.identity.is_guest
+        return _connection(request).has_place and (not is_guest or self._places.has_one_for_guests)
 
     def _scheme(self, request: web.Request) -> str:
         if self._is_trusted(request.remote) and (proto := request.headers.get("X-Forwarded-Proto")):
@@ -288,18 +298,19 @@ class WebDoor:
         nobody = f"address {network_of(address)}" if self._is_trusted(request.remote) else _connection(request).rate_key
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() in ("basic", "bearer"):
-            username: str | None = None
-            if scheme.lower() == "basic":
-                username, password = _basic(credentials)
-            else:
-                password = token = credentials.strip()
             if not self._messages.has_room(nobody):
                 raise self._too_fast(retry_after=1.0)
+            username: str | None = None
+            if scheme.lower() == "basic":
+                pair = _basic(credentials)
+                if pair is None:
+                    raise self._unauthorized(nobody, "the Authorization header is not HTTP Basic")
+                username, password = pair
+            else:
+                password = token = credentials.strip()
             known = await self._identify(username, password, network_of(address))
             if known is None or known.is_guest:
-                self._messages.take(nobody)
-                self._refused("credentials")
-                raise Refusal("unauthorized", "wrong username, password or token", status=401)
+                raise self._unauthorized(nobody, "wrong username, password or token")
             identity = known
         if wait := self._messages.take(identity.user_id or nobody):
             raise self._too_fast(retry_after=wait)
@@ -312,6 +323,11 @@ class WebDoor:
             if (reason := REASONS_OF_CODES.get(refusal.code)) is not None:
                 self._refused(reason)
             raise
+
+    def _unauthorized(self, nobody: str, message: str) -> Refusal:
+        self._messages.take(nobody)
+        self._refused("credentials")
+        return Refusal("unauthorized", message, status=401)
 
     def _too_fast(self, *, retry_after: float) -> Refusal:
         self._refused("messages_per_second")
@@ -390,7 +406,9 @@ def _without_expectations(handle: BareHandler) -> BareHandler:
         if request.headers.get("Expect", "100-continue").lower() == "100-continue":
             return await handle(request)
         body = {"code": "expectation_failed", "message": "only 100-continue can be expected"}
-        return answer(body, 417, {"Server": SERVER})
+        response = answer(body, 417, {"Server": SERVER})
+        response.force_close()  # nobody has looked at whether it may stay
+        return response
 
     return refuse_or_handle
 
@@ -406,11 +424,10 @@ def _is_handshake(request: web.Request) -> bool:
         return False
 
 
-def _basic(credentials: str) -> tuple[str, str]:
+def _basic(credentials: str) -> tuple[str, str] | None:
+    """Username and password; None where it is not HTTP Basic (RFC 7617 §2)."""
     try:
         username, separator, password = base64.b64decode(credentials, validate=True).decode().partition(":")
     except ValueError:  # not base64, not UTF-8
-        separator = ""
-    if not separator:
-        raise Refusal("unauthorized", "the Authorization header is not HTTP Basic", status=401)
-    return username, password
+        return None
+    return (username, password) if separator else None
