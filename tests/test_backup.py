@@ -36,7 +36,8 @@ from broker.storage.backup import (
     surplus,
     take_backup,
 )
-from broker.storage.damage import DAMAGED, WayBack, files_aside, set_aside
+from broker.storage.companions import companions
+from broker.storage.damage import DAMAGED, WayBack, files_aside, set_aside, trace_of
 from broker.storage.database import DatabaseError, connect
 from broker.storage.lock import FileLock, HeldError
 from broker.storage.restore import RestoreError, restore
@@ -72,6 +73,16 @@ def spoil(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
+
+
+def write_by_the_log(database: Path) -> bytes:
+    """Change the database, and leave its log beside it as a box that is killed does; what is in the log."""
+    log = Path(f"{database}-wal")
+    with contextlib.closing(connect(database).conn) as db:
+        db.execute("UPDATE users SET name = 'by the log'")
+        content = log.read_bytes()
+    log.write_bytes(content)
+    return content
 
 
 def value(path: Path, query: str) -> Any:
@@ -340,11 +351,7 @@ async def test_a_box_makes_backups_by_itself(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_what_is_set_aside_keeps_its_wal(database: Path) -> None:
-    with contextlib.closing(connect(database).conn) as db:
-        db.execute("UPDATE users SET name = 'only in the wal'")
-        shutil.copyfile(f"{database}-wal", f"{database}-kept")
-    shutil.move(f"{database}-kept", f"{database}-wal")  # as a power cut leaves it
-    wal = Path(f"{database}-wal").read_bytes()
+    wal = write_by_the_log(database)
     aside = set_aside(database, DAMAGED, NOW)
     assert aside.name == "cinema.db.damaged-20301231T235959Z"
     assert Path(f"{aside}-wal").read_bytes() == wal
@@ -454,14 +461,74 @@ def test_a_damaged_database_is_replaced_with_all_that_belongs_to_it(database: Pa
     assert done.aside.exists()
 
 
-def test_a_wal_that_a_power_cut_left_behind_goes_with_its_own_database(database: Path, tmp_path: Path) -> None:
-    take_backup(database, tmp_path / "backup.db")
-    aside = database.with_name(f"{database.name}.damaged-20300101T000000Z")
-    database.rename(aside)
-    Path(f"{database}-wal").write_bytes(b"of the damaged one")
-    restore(tmp_path / "backup.db", database, PLUGINS, now=NOW)
-    assert Path(f"{aside}-wal").read_bytes() == b"of the damaged one"
+@pytest.mark.parametrize("name", ["cinema.db", "a link"])
+def test_the_log_of_a_database_that_is_gone_is_kept_apart_from_all_that_are_there(
+    database: Path, tmp_path: Path, name: str
+) -> None:
+    link = tmp_path / "elsewhere" / "cinema.db"
+    link.parent.mkdir()
+    link.symlink_to(database)
+    path = database if name == "cinema.db" else link
+    take_backup(path, tmp_path / "backup.db")
+    earlier = restore(tmp_path / "backup.db", path, PLUGINS, now=NOW - HOUR).aside
+    assert earlier is not None
+    with contextlib.closing(connect(earlier).conn):  # as one that was set aside damaged: it would read a log
+        pass
+    before = earlier.read_bytes()
+    log = write_by_the_log(database)
+    database.unlink()
+    done = restore(tmp_path / "backup.db", path, PLUGINS, now=NOW)
+    assert done.aside == tmp_path / "cinema.db.replaced-20301231T235959Z-wal"
+    assert done.aside.read_bytes() == log
+    assert [path.name for path in tmp_path.glob("cinema.db-*")] == []
     assert value(database, "PRAGMA integrity_check") == "ok"
+    assert value(database, "SELECT count(*) FROM users WHERE name = 'by the log'") == 0
+    assert value(database, "SELECT count(*) FROM tokens") == 0
+    assert earlier.read_bytes() == before
+    assert not Path(f"{earlier}-wal").exists()
+    assert files_aside(path) == [earlier, done.aside]
+
+
+def test_what_was_set_aside_is_never_written_over(database: Path) -> None:
+    taken = database.with_name("cinema.db.damaged-20301231T235959Z-wal")
+    taken.write_bytes(b"of another one")
+    write_by_the_log(database)
+    assert set_aside(database, DAMAGED, NOW).name == "cinema.db.damaged-20301231T235959Z.2"
+    assert taken.read_bytes() == b"of another one"
+
+
+def test_what_a_command_that_read_leaves_behind_is_no_trace_of_a_database(database: Path) -> None:
+    connect(database).conn.close()
+    with contextlib.closing(read_only(database)) as reading:
+        reading.execute("SELECT count(*) FROM users").fetchone()
+    beside = companions(database)
+    assert beside.wal.exists()
+    assert beside.shm.exists()
+    database.unlink()
+    assert trace_of(database) == ""
+    beside.wal.write_bytes(b"the last bookings")
+    assert "cinema.db-wal is there" in trace_of(database)
+
+
+def test_a_database_behind_a_link_that_was_taken_away_leaves_its_trace(database: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "cinema.db"
+    link.parent.mkdir()
+    link.symlink_to(database)
+    write_by_the_log(database)
+    database.unlink()
+    assert "cinema.db-wal is there" in trace_of(link)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+@pytest.mark.parametrize("of", ["cinema.db", "."])
+def test_what_root_restores_belongs_to_the_box_s_user(database: Path, tmp_path: Path, of: str) -> None:
+    take_backup(database, tmp_path / "backup.db")
+    if of == ".":
+        database.unlink()
+    os.chown(tmp_path / of, 4711, 4712)
+    restore(tmp_path / "backup.db", database, PLUGINS, now=NOW)
+    for file in (database, FileLock(database).path):
+        assert (file.stat().st_uid, file.stat().st_gid) == (4711, 4712)
 
 
 def restore_until(step: int, backup: Path, database: Path) -> int:
@@ -485,9 +552,16 @@ def restore_until(step: int, backup: Path, database: Path) -> int:
     return process.exitcode
 
 
-@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(
+    ("state", "possible"),
+    [
+        ("sound", {"old", "new", "finished"}),
+        ("damaged", {"old", "refused", "new", "finished"}),
+        ("gone, its log is there", {"refused", "new", "finished"}),
+    ],
+)
 def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_or_what_is_refused(
-    house: House, tmp_path: Path, damaged: bool
+    house: House, tmp_path: Path, state: str, possible: set[str]
 ) -> None:
     step, ends = 0, set()
     while "finished" not in ends:
@@ -499,20 +573,23 @@ def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_or_what_
         shutil.copyfile(house.path, database)
         with contextlib.closing(sqlite3.connect(database)) as db, db:
             db.execute("UPDATE users SET name = 'old'")
-        if damaged:
+        if state == "damaged":
             spoil(database)
             Path(f"{database}-wal").write_bytes(b"of the damaged one")
         old = database.read_bytes()
+        if state == "gone, its log is there":
+            write_by_the_log(database)
+            database.unlink()
         code = restore_until(step, backup, database)
         assert code in (0, -signal.SIGKILL)
         way_back = WayBack(database, [])
         if not database.exists():
-            assert files_aside(database)
-            with pytest.raises(DatabaseError, match="set aside"):
+            assert files_aside(database) or state == "gone, its log is there"
+            with pytest.raises(DatabaseError, match="set aside" if files_aside(database) else "-wal is there"):
                 way_back.require_sound(NOW)
             ends.add("refused")
         elif way_back.damage():
-            assert damaged
+            assert state == "damaged"
             assert database.read_bytes() == old
             ends.add("old")
         else:
@@ -523,7 +600,7 @@ def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_or_what_
         assert value(database, "SELECT count(*) FROM tokens") == 0
         if code == 0:
             ends.add("finished")
-    assert ends == ({"old", "refused", "new", "finished"} if damaged else {"old", "new", "finished"})
+    assert ends == possible
 
 
 # One box per file

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import sqlite_utils
 
+from broker.storage.companions import SUFFIXES, companions, remove_with_companions
 from broker.storage.outage import describe
 
 PAGES_PER_STEP = 512
@@ -34,7 +35,6 @@ RESERVE_BYTES = 32 * 1024 * 1024
 PARTIAL = ".part"
 """What a copy's name ends with until it is whole."""
 
-_COMPANIONS = ("", "-wal", "-shm", "-journal")
 _TIME = "%Y%m%dT%H%M%SZ"
 _MAGIC = b"SQLite format 3\0"
 
@@ -204,7 +204,7 @@ def take_backup(database: Path, target: Path, *, is_stopped: Callable[[], bool] 
     # Of this process alone: another may be making a backup of the same name, and only one of them gets it.
     partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL}")
     try:
-        _remove_with_companions(partial)
+        remove_with_companions(partial)
         with contextlib.closing(read_only(database)) as source:
             copy_database(source, partial, is_stopped=is_stopped).conn.close()
         put_on_disk(partial)
@@ -222,17 +222,12 @@ def take_backup(database: Path, target: Path, *, is_stopped: Callable[[], bool] 
         raise BackupError(f"{database}: {error}") from None
     finally:
         with contextlib.suppress(OSError):
-            _remove_with_companions(partial)
+            remove_with_companions(partial)
 
 
 def _require_new(target: Path) -> None:
     if target.exists() or target.is_symlink():
         raise BackupError(f"{target} is there already; name another file")
-
-
-def _remove_with_companions(path: Path) -> None:
-    for companion in _COMPANIONS:
-        path.with_name(path.name + companion).unlink(missing_ok=True)
 
 
 def is_sound(path: Path, *, is_stopped: Callable[[], bool] = never) -> bool:
@@ -308,7 +303,7 @@ class BackupFolder:
             for path in list(self.path.iterdir()):
                 name, cut_off, companion = path.name.rpartition(PARTIAL)
                 name = name.rpartition(".")[0]  # without the process
-                if cut_off and companion in _COMPANIONS and made_at(name, self.database) is not None:
+                if cut_off and companion in ("", *SUFFIXES) and made_at(name, self.database) is not None:
                     path.unlink(missing_ok=True)
         except OSError as error:
             raise BackupError(f"{self.path}: old backups cannot be removed: {describe(error)}") from error
@@ -316,7 +311,7 @@ class BackupFolder:
     def _require_space(self) -> None:
         space = os.statvfs(self.path)
         free = space.f_bavail * space.f_frsize
-        needed = sum(_size(self.database.with_name(self.database.name + companion)) for companion in ("", "-wal"))
+        needed = sum(_size(path) for path in (self.database, companions(self.database).wal))
         if free < needed + RESERVE_BYTES:
             raise BackupError(
                 f"{self.path}: too little space is free, {megabytes(free)}, for a backup of {megabytes(needed)} that "

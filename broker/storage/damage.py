@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import sqlite3
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from broker.storage.backup import (
     read_only,
     stamp,
 )
+from broker.storage.companions import SUFFIXES, companions, left_of
 from broker.storage.database import DatabaseError, damage_of
 from broker.storage.lock import FileLock, HeldError
 from broker.storage.outage import describe
@@ -33,7 +35,6 @@ from config import Settings
 
 DAMAGED = "damaged"
 REPLACED = "replaced"
-_COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -136,31 +137,35 @@ def trace_of(database: Path) -> str:
         return ""
     if aside := files_aside(database):
         return f"there is no database, but one that was set aside, {aside[-1]}"
-    if left := [path for path in companions(database) if path.exists()]:
+    if left := left_of(database):
         return f"the database was moved or removed, but {left[0].name} is there"
     return "the database was moved or removed while a box serves it" if is_served(database) else ""
 
 
 def is_served(database: Path) -> bool:
-    """Whether a box of another process holds the database's lock."""
-    if not database.parent.is_dir():
+    """Whether a box of another process holds the database's lock. Raises OSError."""
+    lock = FileLock(database)
+    if not lock.path.exists():  # nor is one made by looking
         return False
     try:
-        with FileLock(database):
+        with lock:
             return False
     except HeldError as held:
         return held.process != os.getpid()
 
 
 def files_aside(database: Path) -> list[Path]:
-    """The databases that were set aside from this place, the oldest first."""
+    """What was set aside from this place, the oldest first: databases, and what was left of one that was gone."""
     real = database.resolve()
-    found: list[Path] = []
-    for why in (DAMAGED, REPLACED):
-        found += [
-            path for path in real.parent.glob(f"{_escaped(real.name)}.{why}-*") if not path.name.endswith(_COMPANIONS)
-        ]
-    return sorted(found, key=lambda path: path.name.rpartition("-")[2])
+    found = [path for why in (DAMAGED, REPLACED) for path in real.parent.glob(f"{_escaped(real.name)}.{why}-*")]
+    moments = {path: path.name.removeprefix(f"{real.name}.").partition("-")[2] for path in found if _tells_itself(path)}
+    return sorted(moments, key=lambda path: moments[path])
+
+
+def _tells_itself(path: Path) -> bool:
+    """Whether it is no companion of a database that was set aside with it."""
+    owner = path.with_name(re.sub(f"({'|'.join(SUFFIXES)})$", "", path.name))
+    return path == owner or path in left_of(owner)
 
 
 def set_aside(database: Path, why: str, now: float) -> Path:
@@ -172,28 +177,34 @@ def set_aside(database: Path, why: str, now: float) -> Path:
     real = database.resolve()
     aside = free_path(real, why, now)
     real.rename(aside)
-    take_companions(real, aside)
+    for beside, wanted in zip(companions(real), companions(aside), strict=True):
+        if beside.exists():
+            beside.rename(wanted)
     put_names_on_disk(real.parent)
     return aside
 
 
-def take_companions(database: Path, aside: Path) -> None:
-    """Rename what SQLite keeps beside a database that was set aside before. Raises OSError."""
-    for beside, wanted in zip(companions(database), companions(aside), strict=True):
-        if beside.exists():
-            beside.rename(wanted)
+def set_aside_what_is_left(database: Path, why: str, now: float) -> Path | None:
+    """Rename what SQLite kept beside a database that is gone: it would take it for the next one's. Raises OSError.
 
-
-def companions(database: Path) -> list[Path]:
-    """Where SQLite keeps what belongs to a database."""
-    return [database.with_name(database.name + companion) for companion in _COMPANIONS]
+    Returns where that is, None if it held nothing. It gets a name of its own, also where it may be of a database that
+    was set aside and cut off before this was renamed after it. Nothing in either file says so, and a log that is
+    put beside another's database spoils it, while one that lies apart can be put there by hand.
+    """
+    real = database.resolve()
+    aside = free_path(real, why, now)
+    kept = [path.rename(aside.with_name(aside.name + path.name.removeprefix(real.name))) for path in left_of(real)]
+    for path in companions(real):
+        path.unlink(missing_ok=True)  # what held nothing
+    put_names_on_disk(real.parent)
+    return kept[0] if kept else None
 
 
 def free_path(database: Path, why: str, now: float) -> Path:
     """Where it can be set aside; not where something is: two may be within a second."""
     path = candidate = database.with_name(f"{database.name}.{why}-{stamp(now)}")
     number = 1
-    while candidate.exists():
+    while any(taken.exists() for taken in (candidate, *companions(candidate))):
         number += 1
         candidate = path.with_name(f"{path.name}.{number}")
     return candidate

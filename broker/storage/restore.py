@@ -11,7 +11,8 @@ from pathlib import Path
 
 from broker.plugin import NOBODY, BoxPlugin, Entry, migrations_of, record
 from broker.storage.backup import BackupError, copy_database, made_at, put_names_on_disk, put_on_disk, read_only
-from broker.storage.damage import REPLACED, companions, files_aside, free_path, set_aside, take_companions
+from broker.storage.companions import companions, remove_with_companions
+from broker.storage.damage import REPLACED, free_path, set_aside, set_aside_what_is_left
 from broker.storage.database import BUSY_TIMEOUT_SECONDS, DatabaseError, require_known
 from broker.storage.lock import FileLock, HeldError
 from broker.storage.outage import Reason, describe, reason_of
@@ -27,7 +28,7 @@ class Restored:
 
     made_at: float | None
     aside: Path | None
-    """Where the database is that was there before; None where there was none."""
+    """Where the database is that was there before, or what was left of one; None where there was nothing."""
     contents: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -44,12 +45,13 @@ def restore(file: Path, database: Path, plugins: Sequence[type], *, now: float) 
     new = real.with_name(f"{real.name}.restoring")
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(real):
+        with FileLock(real) as lock:
             try:
                 contents = _prepare(file, new, plugins, now)
+                _give_to_the_box(real, new, lock.path)
                 aside = _replace(real, new, now)
             finally:
-                _remove(new)
+                remove_with_companions(new)
     except HeldError:
         raise RestoreError(f"a box serves {database}; stop it, then restore") from None
     except (BackupError, DatabaseError) as error:
@@ -61,7 +63,7 @@ def restore(file: Path, database: Path, plugins: Sequence[type], *, now: float) 
 
 def _prepare(file: Path, new: Path, plugins: Sequence[type], now: float) -> Mapping[str, int]:
     """Make of the backup what will be the database, on disk under another name."""
-    _remove(new)
+    remove_with_companions(new)
     with contextlib.closing(read_only(file)) as source:
         copy = copy_database(source, new)
     try:
@@ -83,14 +85,22 @@ def _prepare(file: Path, new: Path, plugins: Sequence[type], now: float) -> Mapp
     return contents
 
 
+def _give_to_the_box(database: Path, *files: Path) -> None:
+    """What root makes, the box's own user could not open: it becomes the old database's owner's, or the folder's."""
+    if os.geteuid() == 0:
+        owner = (database if database.exists() else database.parent).stat()
+        for file in files:
+            with contextlib.suppress(OSError):  # a file system without owners
+                os.chown(file, owner.st_uid, owner.st_gid)
+
+
 def _replace(database: Path, new: Path, now: float) -> Path | None:
     """Set aside what is there, and give the new one its name. Raises OSError; RestoreError."""
-    aside: Path | None = None
     if database.exists():
         with contextlib.closing(_in_one_file(database)):
-            aside = _keep_beside(database, now)
-    elif before := files_aside(database):
-        take_companions(database, before[-1])  # of one that was cut off while it was set aside
+            aside: Path | None = _keep_beside(database, now)
+    else:
+        aside = set_aside_what_is_left(database, REPLACED, now)
     os.replace(new, database)
     put_names_on_disk(database.parent)
     return aside
@@ -122,8 +132,3 @@ def _keep_beside(database: Path, now: float) -> Path:
             os.link(database, aside)
             return aside
     return set_aside(database, REPLACED, now)
-
-
-def _remove(path: Path) -> None:
-    for each in (path, *companions(path)):
-        each.unlink(missing_ok=True)
