@@ -19,14 +19,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import queue
 import sqlite3
+import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
+from broker.storage.companions import companions
 from broker.storage.lock import FileLock, HeldError
 from broker.storage.outage import Outage, Reason, describe, reason_of
 
@@ -44,6 +47,8 @@ Job = Callable[[sqlite_utils.Database], T]
 Done = Callable[[T | None, BaseException | None], None]
 Undone = Callable[[sqlite_utils.Database, BaseException], None]
 Result = tuple[Any, BaseException | None]
+_Identity = tuple[int, int]
+"""The device and the inode."""
 
 BATCH = 256
 CACHE_KIBIBYTES = 16_384
@@ -56,6 +61,9 @@ LOCK_LOOK_SECONDS = 0.01
 FOREIGN_CHANGE_POLL_SECONDS = 1.0
 SOUND_LOOK_SECONDS = 1.0
 """How often a file that was found damaged is looked at again, while somebody wants to write."""
+
+READERS_LOCK = (0x40000002, 510)
+"""Where readers lock the file, and how many bytes of it (SQLite's SHARED_FIRST and SHARED_SIZE)."""
 
 FULL_BELOW_BYTES = 65_536
 """With less space left than this, an error that SQLite does not explain is that of a full disk."""
@@ -192,7 +200,8 @@ class Database:
         self._changes_before = 0
         """All that the connection had changed when the outage began, committed or not."""
         self._is_damaged = False
-        self._opened_files: list[tuple[int, int] | None] = []
+        self._beside = companions(path)
+        self._opened_files: list[_Identity | None] = []
         self._looked_at = -SOUND_LOOK_SECONDS
         self._damage = ""
 
@@ -312,10 +321,13 @@ class Database:
             raise
 
     def _close_connections(self) -> None:
-        for db in (self._read_db, self._db):
-            if db is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    db.conn.close()
+        *opened, index = self._opened_files or [None]
+        *there, index_there = self._files_in_place()
+        with _log_kept(self.path) if opened == there and index != index_there else contextlib.nullcontext():
+            for db in (self._read_db, self._db):
+                if db is not None:
+                    with contextlib.suppress(sqlite3.Error):
+                        db.conn.close()
         self._db = self._read_db = None
         self._lock.release()
 
@@ -388,9 +400,10 @@ class Database:
         if self._files_in_place() != self._opened_files:
             raise _MovedError
 
-    def _files_in_place(self) -> list[tuple[int, int] | None]:
-        """The database, and its log, which has what was committed last."""
-        return [_identity_of(self.path), _identity_of(Path(f"{self.path}-wal"))]
+    def _files_in_place(self) -> list[_Identity | None]:
+        """The database; its log, which has what was committed last; and the log's index, with the locks that keep two
+        programs from writing to the log at once."""
+        return [_identity_of(path) for path in (self.path, self._beside.wal, self._beside.shm)]
 
     def _require_sound(self) -> None:
         """Look at the whole file, unless that was just done. Raises sqlite3.DatabaseError while it is damaged."""
@@ -513,7 +526,21 @@ class Database:
                 self._foreign_change()
 
 
-def _identity_of(path: Path) -> tuple[int, int] | None:
+@contextlib.contextmanager
+def _log_kept(database: Path) -> Iterator[None]:
+    """Whoever closes a database last copies its log into it and removes the log. By an index that is not the one that
+    others use this loses what they have committed. SQLite does it only where it can have the file to itself, and
+    a lock like a reader's, which counts within this process too, is in its way."""
+    descriptor = os.open(database, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, *READERS_LOCK, 0)  # struct flock
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _identity_of(path: Path) -> _Identity | None:
     """Which file is at the path, whatever its name: None if there is none."""
     try:
         found = path.stat()

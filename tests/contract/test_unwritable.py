@@ -14,6 +14,7 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,14 +26,14 @@ from endurance.diary import Books, unsound
 from raw_mqtt import CONNACK, PUBACK, PUBLISH, RawClient, TcpTransport, connect, publish
 
 from broker.storage.backup import BackupFolder, take_backup
-from broker.storage.damage import files_aside, make_place
-from broker.storage.database import Database, DatabaseError
+from broker.storage.damage import files_aside
+from broker.storage.database import Database
 from broker.storage.health import Health
 from broker.storage.outage import AGAIN_SECONDS, Outage, Reason
 from contract.conftest import Join, OpenHouse
 from contract.house import LATE_SHOWING, SHOWING, House, Premises, new_id
 from contract.people import DEADLINE, Caller
-from contract.process import BoxProcess
+from contract.process import ROOT, BoxProcess
 
 Http = Callable[[Premises], Caller]
 
@@ -345,6 +346,14 @@ async def test_a_damaged_file_is_set_aside_and_the_next_start_does_not_begin_ane
     assert "No rooms yet" in anew.said
 
 
+MAKE_PLACE = """
+import sys
+from pathlib import Path
+from broker.storage.damage import make_place
+make_place(Path(sys.argv[1]))
+"""
+
+
 @pytest.mark.parametrize("with_its_log", [False, True])
 async def test_nothing_begins_a_database_in_the_place_of_one_that_was_taken_from_a_running_box(
     open_house: OpenHouse, with_its_log: bool
@@ -354,8 +363,12 @@ async def test_nothing_begins_a_database_in_the_place_of_one_that_was_taken_from
     with moved_away(box):
         if with_its_log:
             log.rename(log.with_name("elsewhere.db-wal"))
-        with pytest.raises(DatabaseError, match="moved or removed"):
-            make_place(box.path)
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", MAKE_PLACE, str(box.path), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await command.communicate()
+        assert command.returncode == 1
+        assert b"DatabaseError: the database was moved or removed" in said
         assert not box.path.exists()
         if with_its_log:
             log.with_name("elsewhere.db-wal").rename(log)
@@ -374,6 +387,50 @@ async def test_a_log_that_was_removed_takes_no_booking(open_house: OpenHouse, jo
     kiosk = await join(box, "kiosk")
     await kiosk.watch()
     assert (await kiosk.book(box.seats[:1]))["code"] == "seats_unavailable"
+
+
+RENAME_ALL = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as db:
+    db.execute("UPDATE users SET name = 'renamed by another program'")
+"""
+
+
+async def test_an_index_of_the_log_that_was_removed_takes_no_booking_and_loses_nothing_that_others_write(
+    open_house: OpenHouse, join: Join, http: Http
+) -> None:
+    box = await open_house()
+    kiosk, call = await join(box, "kiosk"), http(box)
+    await kiosk.watch()
+    assert (await kiosk.book(box.seats[:1]))["status"] == "confirmed"
+    box.path.with_name(f"{box.path.name}-shm").unlink()
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", RENAME_ALL, str(box.path))
+    assert await other.wait() == 0
+    assert (await kiosk.book(box.seats[1:2]))["code"] == "storage_unavailable"
+    assert (await call("GET", "/healthz")).body == {"status": "missing"}
+    await box.close()
+    with contextlib.closing(sqlite3.connect(box.path)) as db:
+        assert db.execute("SELECT DISTINCT name FROM users").fetchall() == [("renamed by another program",)]
+    await box.reopen()
+    kiosk = await join(box, "kiosk")
+    await kiosk.watch()
+    assert (await kiosk.book(box.seats[:1]))["code"] == "seats_unavailable"
+    assert (await kiosk.book(box.seats[1:2]))["status"] == "confirmed"
+
+
+async def test_a_log_behind_a_link_that_was_removed_takes_no_booking(house: House, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    real, link = tmp_path / "disk" / "real.db", tmp_path / "box.db"
+    shutil.copyfile(house.path, real)
+    link.symlink_to(real)
+    process = await BoxProcess.start(link)
+    try:
+        assert await healthz(process) == {"status": "ok"}
+        real.with_name("real.db-wal").unlink()
+        await is_healthy(process, {"status": "missing"})
+        assert await process.stop() == 0
+    finally:
+        await process.put_away()
 
 
 async def test_a_file_system_that_is_read_only_is_told_at_the_start(house: House, tmp_path: Path) -> None:
