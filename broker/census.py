@@ -54,9 +54,7 @@ class Census(Collector):
         """Nothing more is read of it or written to it."""
         how = connection.ended or End.LOST
         self._ended[how] += 1
-        # The web door's own time began earlier, and has run out, and was counted, when a CONNECT's has.
-        is_counted = how is End.LATE and connection.wire.door == "web"
-        if not is_counted and (reason := REASONS_OF_ENDS.get(how)) is not None:
+        if (reason := REASONS_OF_ENDS.get(how)) is not None:
             self._host.refused(reason)
         self._read_bytes[connection.wire.door] += connection.read_bytes
         self._written_bytes[connection.wire.door] += connection.written_bytes

@@ -57,11 +57,9 @@ class Wire(Protocol):
     def time_left(self, seconds: float) -> float:
         """How many of these seconds since the connection was accepted are left."""
 
-    def arrived(self) -> None:
-        """The client's CONNECT is whole; a time limit of the door itself ends."""
-
-    async def read(self) -> bytes:
-        """The next bytes, ``b""`` at the end, however it came."""
+    async def read(self) -> bytes | None:
+        """The next bytes, ``b""`` at the end, however it came; None for what holds nothing of MQTT and is work all the
+        same, as a WebSocket's ping. Raises MalformedPacketError for what the transport itself does not allow."""
 
     def frame(self, packet: bytes) -> bytes:
         """A packet as this transport carries it."""
@@ -277,7 +275,6 @@ class Connection:
         except TimeoutError:
             self.end(End.LATE)
             return None
-        self.wire.arrived()
         first, body = self._unread.pop(0)
         if first >> 4 != PacketType.CONNECT:
             raise MalformedPacketError("MQTT-3.1.0-1: the first packet is not a CONNECT")
@@ -397,17 +394,22 @@ class Connection:
     async def _read(self) -> bytes:
         """The next bytes; ``b""`` at once when the connection is ended from outside: a peer that does not take what
         waits for it would otherwise keep the transport, and with it this task, for as long as it likes."""
-        self._reading = asyncio.current_task()
-        try:
-            data = await self.wire.read()
-            self.read_bytes += len(data)
-            return data
-        except asyncio.CancelledError:
-            if self.ended is None or self._reading is None or self._reading.uncancel() > 0:
-                raise
-            return b""
-        finally:
-            self._reading = None
+        while self.ended is None:
+            self._reading = asyncio.current_task()
+            try:
+                data = await self.wire.read()
+            except asyncio.CancelledError:
+                if self.ended is None or self._reading is None or self._reading.uncancel() > 0:
+                    raise
+                break
+            finally:
+                self._reading = None
+            if data is not None:
+                self.read_bytes += len(data)
+                return data
+            if self.switchboard.messages.take(self.rate_key):
+                await self._slow_down()
+        return b""
 
     async def _take_publish(self, publish: Publish, handover: Handover) -> None:
         if publish.qos == 2:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import socket
 import threading
 
 import pytest
 from boxes import plugin, until
-from conftest import OpenClient, StartBox
-from raw_mqtt import publish
+from conftest import Living, OpenClient, StartBox
+from raw_mqtt import PINGREQ, connect, publish
 from sample_plugins import COMMAND, Counter
+from scraping import Scraped
 
-from broker.connection import MAX_WAITING_COMMANDS
+from bench import framing
+from bench.framing import client_frame
+from broker.connection import MAX_WAITING_COMMANDS, Connection, End
+from broker.doors.guarded import GuardedHandler
 from broker.host import Host
+from broker.rates import Rate
 from broker.subscriptions import MAX_LEVELS
+
+CONNACK, PINGRESP = b"\x20\x02\0\0", b"\xd0\0"
 
 
 class Caller:
@@ -50,6 +58,11 @@ class Caller:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def refusals(host: Host) -> dict[str, float]:
+    """What was refused, by reason."""
+    return Scraped(host.metrics.exposition()).counted("lynrie_refusals_total")
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -202,6 +215,106 @@ async def test_a_wrong_request_is_answered_in_json_without_repeating_it(box: Sta
     assert set(json.loads(body)) == {"code", "message"}
     assert b"script" not in head + body
     assert b"aiohttp" not in head
+    caller.close()
+
+
+# WebSocket
+
+
+async def browser(host: Host) -> Caller:
+    caller = await Caller.open(host)
+    await caller.send(framing.upgrade("localhost", 80))
+    assert b" 101 " in await caller.read(b"\r\n\r\n")
+    return caller
+
+
+@pytest.mark.parametrize("opcode", [9, 10, 2], ids=["ping", "pong", "empty"])
+async def test_frames_with_nothing_of_mqtt_in_them_count_as_messages(box: StartBox, opcode: int) -> None:
+    host = await box()
+    host.messages = Rate(50, 1, burst=5, clock=lambda: 0.0)  # what has been taken is never worked off
+    caller = await browser(host)
+    await caller.send(client_frame(connect()))
+    await caller.read(CONNACK)
+    frame, ping = client_frame(b"?" if opcode > 2 else b"", opcode), client_frame(PINGREQ)
+    await caller.send(frame * 4 + ping)
+    assert (await caller.read(PINGRESP)).count(b"\x8a\x01?") == (4 if opcode == 9 else 0)
+    await caller.send(frame + ping)
+    await until(lambda: refusals(host) == {"messages_per_second": 1})
+    next(iter(host.clients)).end(End.SHUTDOWN)
+    assert PINGRESP not in await caller.read()
+    caller.close()
+
+
+NO_FRAMES = {
+    "text": client_frame(b"secret", opcode=1),
+    "unmasked": b"\x82\x06secret",
+    "unknown opcode": client_frame(b"secret", opcode=3),
+    "unknown status": client_frame(b"\0\0secret", opcode=8),
+    "too large": client_frame(b"secret" * 1000),
+}
+"""What no browser sends of MQTT, of packets of 1024 bytes at most."""
+
+
+@pytest.mark.parametrize("is_in", [False, True], ids=["at first", "later"])
+@pytest.mark.parametrize("wrong", NO_FRAMES)
+async def test_a_frame_that_breaks_the_rules_is_counted_logged_and_closes_for_good(
+    box: StartBox, caplog: pytest.LogCaptureFixture, wrong: str, is_in: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    how, reason, status = "malformed", "malformed", 1002
+    if wrong == "too large":
+        how, reason, status = "too_large", "max_packet_bytes", 1009
+    host = await box(limits={"max_packet_bytes": 1024})
+    caller = await browser(host)
+    if is_in:
+        await caller.send(client_frame(connect()))
+        await caller.read(CONNACK)
+    await caller.send(NO_FRAMES[wrong])
+    assert (await caller.read()).endswith(b"\x88\x02" + status.to_bytes(2))
+    caller.close()
+    await until(lambda: not len(host.clients))
+    assert refusals(host) == {reason: 1}
+    assert Scraped(host.metrics.exposition()).counted("lynrie_connections_ended_total") == {how: 1}
+    assert End[how.upper()].value in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("wrong", NO_FRAMES)
+@pytest.mark.usefixtures("no_collector")
+async def test_a_frame_that_breaks_the_rules_leaves_nothing_for_the_collector(
+    box: StartBox, living: Living, wrong: str
+) -> None:
+    host = await box(limits={"max_packet_bytes": 1024})
+    caller = await browser(host)
+    await caller.send(NO_FRAMES[wrong])
+    await caller.read()
+    caller.close()
+    await until(lambda: living(Connection) + living(GuardedHandler) == 0)
+
+
+@pytest.mark.parametrize("asks_first", [False, True], ids=["at once", "after a request"])
+async def test_a_websocket_without_a_connect_is_late_and_counted_once(box: StartBox, asks_first: bool) -> None:
+    host = await box(limits={"connect_seconds": 0.2})
+    caller = await Caller.open(host)
+    if asks_first:
+        await caller.send(get("/healthz"))
+        await caller.read(b'"ok"}')
+    await caller.send(framing.upgrade("localhost", 80))
+    assert b" 101 " in await caller.read()  # to the end
+    await until(lambda: not len(host.clients))
+    assert refusals(host) == {"connect_seconds": 1}
+    assert Scraped(host.metrics.exposition()).counted("lynrie_connections_ended_total") == {"late": 1}
+    caller.close()
+
+
+async def test_a_websocket_after_a_request_has_its_time_for_the_connect(box: StartBox) -> None:
+    caller = await Caller.open(await box())
+    await caller.send(get("/healthz"))
+    await caller.read(b'"ok"}')
+    await caller.send(framing.upgrade("localhost", 80))
+    await caller.read(b"\r\n\r\n")
+    await caller.send(client_frame(connect()))
+    assert CONNACK in await caller.read(CONNACK)
     caller.close()
 
 

@@ -94,8 +94,6 @@ class MemoryWire:
     def time_left(self, seconds: float) -> float:
         return seconds
 
-    def arrived(self) -> None: ...
-
     async def read(self) -> bytes:
         return b""
 

@@ -96,11 +96,15 @@ class GuardedHandler(web.RequestHandler):
         else:
             self._places.refused_now -= 1
 
-    def arrived(self) -> None:
-        """A whole request, or the CONNECT of an MQTT client, is there."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def arrived(self) -> float:
+        """A whole request is there. Returns how many of the connection's seconds are left to the CONNECT of an MQTT
+        client: all of them where it is not the first request."""
+        if self._deadline is None:
+            return self._limits.connect_seconds
+        seconds_left = self._deadline.when() - self._loop_of_door.time()
+        self._deadline.cancel()
+        self._deadline = None
+        return max(0.0, seconds_left)
 
     def is_mqtt_from_now_on(self) -> None:
         """The fan-out watches over what waits for this client."""

@@ -28,9 +28,6 @@ class StreamWire(TransportWire):
         self._reader = reader
         self._writer = writer  # kept: a StreamWriter that is collected closes its transport
 
-    def arrived(self) -> None:
-        """The connection's own time limit is the only one here."""
-
     async def read(self) -> bytes:
         try:
             return await self._reader.read(READ_BYTES)

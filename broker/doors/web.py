@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiohttp import HttpVersion11, WSMsgType, web
+from aiohttp import HttpVersion11, WebSocketError, WSCloseCode, WSMsgType, web
 
 from broker.addresses import network_of
 from broker.connection import Wire
@@ -24,6 +24,7 @@ from broker.doors.guarded import SERVER, GuardedHandler
 from broker.doors.origin import OwnNames
 from broker.doors.sockets import CLOSE_SECONDS, accept
 from broker.doors.wire import TransportWire, forget_traceback
+from broker.packets import MalformedPacketError, PacketTooLargeError
 from broker.places import Places
 from broker.plugin import CALLER, Caller, Identity, Reason, Refusal, RouteHandler
 from broker.rates import Rate
@@ -71,20 +72,40 @@ class WebSocketWire(TransportWire):
         request: web.Request,
         websocket: web.WebSocketResponse,
         address: str,
-        arrived: Callable[[], None],
+        seconds_left: float,
     ) -> None:
         assert request.transport is not None
         super().__init__(request.transport, address)
         self._websocket = websocket
-        self.arrived = arrived
+        self._seconds_left = seconds_left
 
-    async def read(self) -> bytes:
-        while True:
-            message = await self._websocket.receive()
-            if message.type is not WSMsgType.BINARY:  # MQTT-6.0.0-1: nothing else is allowed
+    def time_left(self, seconds: float) -> float:
+        return min(seconds, self._seconds_left)
+
+    async def read(self) -> bytes | None:
+        message = await self._websocket.receive()
+        if message.type is WSMsgType.BINARY:
+            return bytes(message.data) or None
+        if message.type is WSMsgType.PING:
+            try:
+                await self._websocket.pong(message.data)  # which waits: pongs that nobody reads do not pile up
+            except ConnectionError:
                 return b""
-            if message.data:
-                return bytes(message.data)
+        elif message.type is WSMsgType.TEXT:
+            raise MalformedPacketError("MQTT-6.0.0-1: a WebSocket frame that is not binary")
+        elif message.type is WSMsgType.ERROR:
+            return self._broken(message.data)
+        elif message.type is not WSMsgType.PONG:
+            return b""
+        return None
+
+    def _broken(self, error: Exception) -> bytes:
+        """The end that an error of aiohttp's is. What it says may repeat what was sent."""
+        if not isinstance(error, WebSocketError):
+            return b""
+        if error.code == WSCloseCode.MESSAGE_TOO_BIG:
+            raise PacketTooLargeError("a WebSocket message is larger than all that it may hold")
+        raise MalformedPacketError("RFC 6455: what came is no WebSocket frame of a client's")
 
     def frame(self, packet: bytes) -> bytes:
         length = len(packet)
@@ -365,6 +386,7 @@ class WebDoor:
         self, request: web.Request, connection: GuardedHandler, address: str
     ) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(
+            autoping=False,  # a ping counts as a message does
             protocols=("mqtt",),
             compress=False,
             max_msg_size=PACKETS_PER_MESSAGE * self._limits.max_packet_bytes,
@@ -372,7 +394,7 @@ class WebDoor:
         )
         await websocket.prepare(request)
         connection.is_mqtt_from_now_on()
-        await self._serve(WebSocketWire(request, websocket, address, connection.arrived))
+        await self._serve(WebSocketWire(request, websocket, address, connection.arrived()))
         await websocket.close()  # as aiohttp does next; it notes there that the connection has gone
         forget_traceback(websocket.exception())
         return websocket
