@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,12 +136,18 @@ def backups(*whole: bool) -> list[Backup]:
 
 def test_the_newest_whole_ones_stay() -> None:
     many = backups(*[True] * 5)
-    assert surplus(reversed(many), 3) == [many[1], many[0]]
-    assert surplus(many[:3], 3) == []
+    assert surplus(reversed(many), 3, many[-1]) == [many[1], many[0]]
+    assert surplus(many[:3], 3, many[2]) == []
     one_is_cut_off = backups(True, True, False, True)
-    assert surplus(one_is_cut_off, 3) == []
-    assert surplus(one_is_cut_off, 2) == [one_is_cut_off[0]]
-    assert surplus(one_is_cut_off, 1) == [one_is_cut_off[i] for i in (2, 1, 0)]
+    made = one_is_cut_off[-1]
+    assert surplus(one_is_cut_off, 3, made) == []
+    assert surplus(one_is_cut_off, 2, made) == [one_is_cut_off[0]]
+    assert surplus(one_is_cut_off, 1, made) == [one_is_cut_off[i] for i in (2, 1, 0)]
+
+
+def test_those_from_a_time_to_come_take_no_place_of_the_newest() -> None:
+    many = backups(*[True] * 5)
+    assert surplus(many, 2, many[2]) == [many[0]]
 
 
 def test_after_a_failure_the_next_try_comes_sooner() -> None:
@@ -250,7 +259,7 @@ def test_rotation_removes_only_what_is_its_own(folder: BackupFolder) -> None:
     for name in ("cinema-20200101T000000Z.db.4711.part", "cinema-20200101T000000Z.db.4711.part-journal"):
         (folder.path / name).write_text("what a power cut left")
     made = [folder.take(NOW + number) for number in range(4)]
-    folder.tidy(2)
+    folder.tidy(2, made[-1])
     assert sorted(path.name for path in folder.path.iterdir()) == sorted(
         [*others, made[2].path.name, made[3].path.name]
     )
@@ -332,6 +341,115 @@ def test_a_failure_is_told_once_and_tried_again_sooner(
         clock[0] += RETRY_SECONDS
         schedule._look()
         assert len(list(first.iterdir())) == 1
+
+
+def test_a_second_folder_that_cannot_be_looked_at_is_told_with_its_reason_after_the_first_got_its_backup(
+    database: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock, first, dead = [0.0], tmp_path / "backups", tmp_path / ("stick" * 100)  # longer than a name may be
+    with turned_schedule(database, clock, first, dead) as schedule:
+        schedule._begin()
+        for _ in range(3):
+            clock[0] += 30
+            schedule._look()
+    made, missed = [record.message for record in caplog.records]
+    assert made.startswith("A backup was made")
+    assert "is not there (File name too long)" in missed
+
+
+def test_while_the_first_folder_fails_the_second_gets_one_an_interval_and_keeps_its_history(
+    database: Path, tmp_path: Path
+) -> None:
+    clock, first, stick = [0.0], tmp_path / "backups", BackupFolder(tmp_path / "stick", database)
+    first.write_text("a file in the folder's place")
+    stick.path.mkdir()
+    before = [stick.take(NOW - hours * HOUR).made_at for hours in (7, 1)]
+    with turned_schedule(database, clock, first, stick.path) as schedule:
+        schedule._begin()
+        while clock[0] < 4 * HOUR:
+            clock[0] += RETRY_SECONDS
+            schedule._look()
+        assert sorted(backup.made_at for backup in stick.backups()) == before
+        while clock[0] < 18 * HOUR:
+            clock[0] += RETRY_SECONDS
+            schedule._look()
+    older, newer = sorted(backup.made_at for backup in stick.backups())
+    assert older > before[-1]
+    assert 6 * HOUR <= newer - older <= 6 * HOUR + RETRY_SECONDS
+
+
+def test_a_backup_from_a_time_to_come_keeps_none_from_the_second_folder(
+    database: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = [0.0]
+    first, stick = (BackupFolder(tmp_path / name, database) for name in ("backups", "stick"))
+    stick.path.mkdir()
+    to_come = [stick.take(NOW + days * 24 * HOUR).path.name for days in (1000, 2000)]
+    with turned_schedule(database, clock, first.path, stick.path) as schedule:
+        schedule._begin()
+        for _ in range(3):
+            clock[0] += 6 * HOUR
+            schedule._look()
+            schedule._look()
+    of_the_first = [backup.path.name for backup in first.backups()]
+    assert len(of_the_first) == 2
+    assert sorted(backup.path.name for backup in stick.backups()) == sorted([*of_the_first, *to_come])
+    assert len([record for record in caplog.records if "was made" in record.message]) == 3 + 3
+
+
+def test_a_folder_whose_names_cannot_be_put_on_disk_is_told_and_gets_no_more_than_others(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = os.fsync
+
+    def fsync_of_files_alone(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync_of_files_alone)
+    clock, first = [0.0], BackupFolder(tmp_path / "backups", database)
+    with turned_schedule(database, clock, first.path) as schedule:
+        schedule._begin()
+        while clock[0] < 18 * HOUR:
+            clock[0] += RETRY_SECONDS
+            schedule._look()
+    assert {record.message for record in caplog.records} == {
+        f"What was made or renamed in {first.path} may not outlast a power cut: Invalid argument"
+    }
+    assert len(caplog.records) == 3
+    assert len(first.backups()) == 2
+    assert restore(first.backups()[0].path, database, PLUGINS, now=NOW).aside  # nor is that told as one that failed
+
+
+def test_old_ones_that_cannot_be_removed_are_told_and_no_reason_to_make_more(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def cannot(backups: object, keep: int, made: Backup) -> list[Backup]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(backup_module, "surplus", cannot)
+    clock, first = [0.0], BackupFolder(tmp_path / "backups", database)
+    with turned_schedule(database, clock, first.path) as schedule:
+        schedule._begin()
+        while clock[0] < 5 * HOUR:
+            clock[0] += RETRY_SECONDS
+            schedule._look()
+    assert len(first.backups()) == 1
+    assert [record.message for record in caplog.records] == [
+        f"{first.path}: old backups cannot be removed: Input/output error"
+    ]
+
+
+async def test_told_to_hurry_it_looks_no_more(database: Path, tmp_path: Path) -> None:
+    with turned_schedule(database, [0.0], tmp_path / "backups") as schedule:
+        schedule.hurry()
+        schedule.start()
+        assert schedule._task is not None
+        async with asyncio.timeout(10):  # it only guards against one that goes on
+            await schedule._task
 
 
 async def test_a_box_makes_backups_by_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ The names sort by time: ``cinema-20301231T235959Z.db`` is a backup of ``cinema.d
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sqlite3
@@ -22,6 +23,8 @@ import sqlite_utils
 
 from broker.storage.companions import SUFFIXES, companions, remove_with_companions
 from broker.storage.outage import describe
+
+logger = logging.getLogger(__name__)
 
 PAGES_PER_STEP = 512
 """After so many pages a backup asks whether it is still wanted."""
@@ -106,10 +109,12 @@ def next_made_at(newest: float | None, now: float) -> float:
     return max(float(int(now)), 0.0 if newest is None else newest + 1)
 
 
-def surplus(backups: Iterable[Backup], keep: int) -> list[Backup]:
-    """What is to be removed so that the ``keep`` newest whole ones stay. One that is not whole stays while it is
-    newer than those: it may be the best that there is, for somebody who knows how to save what is in it."""
-    newest_first = sorted(backups, reverse=True)
+def surplus(backups: Iterable[Backup], keep: int, made: Backup) -> list[Backup]:
+    """What is to be removed so that the ``keep`` newest whole ones stay, beginning with the one just ``made``: those
+    with a later name were made while the clock was wrong, and must not push out what is made since. One that is not
+    whole stays while it is newer than those: it may be the best that there is, for somebody who knows how to save
+    what is in it."""
+    newest_first = sorted((backup for backup in backups if backup.made_at <= made.made_at), reverse=True)
     kept = [backup for backup in newest_first if backup.is_whole][:keep]
     if len(kept) < keep:
         return []
@@ -184,8 +189,13 @@ def put_on_disk(file: Path) -> None:
         os.close(descriptor)
 
 
-put_names_on_disk = put_on_disk
-"""For a folder: return when what was made, renamed and removed in it is on disk."""
+def put_names_on_disk(folder: Path) -> None:
+    """Return when what was made, renamed and removed in the folder is on disk. Where that cannot be had it is told, and
+    no failure: what was done is done, and not every file system can say more."""
+    try:
+        put_on_disk(folder)
+    except OSError as error:
+        logger.warning("What was made or renamed in %s may not outlast a power cut: %s", folder, error.strerror)
 
 
 def read_only(path: Path) -> sqlite3.Connection:
@@ -208,10 +218,11 @@ def take_backup(database: Path, target: Path, *, is_stopped: Callable[[], bool] 
         with contextlib.closing(read_only(database)) as source:
             copy_database(source, partial, is_stopped=is_stopped).conn.close()
         put_on_disk(partial)
+        size = partial.stat().st_size
         _require_new(target)
         partial.rename(target)
         put_names_on_disk(target.absolute().parent)
-        return target.stat().st_size
+        return size
     except sqlite3.Error as error:
         raise BackupError(f"{target}: {describe(error)}") from error
     except OSError as error:
@@ -295,10 +306,11 @@ class BackupFolder:
             raise BackupError(f"{target}: {describe(error)}") from error
         return Backup(backup.made_at, target)
 
-    def tidy(self, keep: int) -> None:
-        """Remove what is more than ``keep``, and what a backup that was cut off has left. Raises BackupError."""
+    def tidy(self, keep: int, made: Backup) -> None:
+        """Remove what is more than ``keep`` with the one just ``made``, and what a backup that was cut off has left.
+        Raises BackupError."""
         try:
-            for backup in surplus(self.backups(), keep):
+            for backup in surplus(self.backups(), keep, made):
                 backup.path.unlink(missing_ok=True)
             for path in list(self.path.iterdir()):
                 name, cut_off, companion = path.name.rpartition(PARTIAL)

@@ -70,10 +70,13 @@ class BackupSchedule:
         self._now = now
         self._clock = clock
         self._timetable = Timetable(interval)
+        self._second_timetable = Timetable(interval)
+        """When the second folder is due one of its own, which it gets only while the first cannot have any."""
         self._stopped = threading.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread_ended: asyncio.Future[None] | None = None
-        self._is_second_missed = False
+        self._is_second_there: bool | None = None
+        """As far as is known; None before it was looked at."""
         self._told_at: dict[BackupFolder, float] = {}
 
     def start(self) -> None:
@@ -98,7 +101,7 @@ class BackupSchedule:
 
     async def _run(self) -> None:
         await self._in_thread(self._begin)
-        while True:
+        while not self._stopped.is_set():
             await asyncio.sleep(min(LOOK_SECONDS, max(0.0, self._timetable.due_at - self._clock())))
             await self._in_thread(self._look)
 
@@ -128,20 +131,26 @@ class BackupSchedule:
     # In the thread
 
     def _begin(self) -> None:
+        self._begin_timetable(self._timetable, self._first)
+
+    def _begin_timetable(self, timetable: Timetable, folder: BackupFolder) -> None:
         newest = None
         with contextlib.suppress(OSError):  # it is told when a backup is tried
-            newest = self._first.newest()
-        self._timetable.begin(None if newest is None else newest.made_at, self._now(), self._clock())
+            newest = folder.newest()
+        timetable.begin(None if newest is None else newest.made_at, self._now(), self._clock())
 
     def _look(self) -> None:
-        second = self._second_if_there()
+        has_failed = False
         if self._timetable.is_due(self._clock()):
-            made = self._make(self._first, self._take_first)
-            if made is None and second is not None:
-                self._make(second, second.take)
-            (self._timetable.failed if made is None else self._timetable.made)(self._clock())
-        if second is not None:
-            self._bring_up_to_date(second)
+            has_failed = self._make(self._first, self._take_first) is None
+            (self._timetable.failed if has_failed else self._timetable.made)(self._clock())
+        # Only now: a dead stick may keep whoever looks at it waiting.
+        if (second := self._second_if_there()) is None:
+            return
+        # Not with each try of the first: they would soon have taken the places of all that is older.
+        if has_failed and self._second_timetable.is_due(self._clock()) and self._make(second, second.take):
+            self._second_timetable.made(self._clock())
+        self._bring_up_to_date(second)
 
     def _take_first(self, now: float, *, is_stopped: Callable[[], bool]) -> Backup:
         try:
@@ -154,28 +163,37 @@ class BackupSchedule:
         """The second folder is never made: it would be on the disk where the stick is missing."""
         if self._second is None:
             return None
-        if self._second.path.is_dir():
-            self._is_second_missed = False
-            return self._second
-        if not self._is_second_missed:
-            self._is_second_missed = True
+        try:
+            is_there, why = self._second.path.is_dir(), ""
+        except OSError as error:  # as of a dead stick
+            is_there, why = False, f" ({error.strerror})"
+        if is_there and not self._is_second_there:
+            self._begin_timetable(self._second_timetable, self._second)
+        if not is_there and self._is_second_there is not False:
             logger.warning(
-                "The second folder for backups, %s, is not there; it gets the newest when it is back", self._second.path
+                "The second folder for backups, %s, is not there%s; it gets the newest when it is back",
+                self._second.path,
+                why,
             )
-        return None
+        self._is_second_there = is_there
+        return self._second if is_there else None
 
     def _bring_up_to_date(self, second: BackupFolder) -> None:
         with contextlib.suppress(OSError):
-            newest, there = self._first.newest(), second.newest()
-            if newest is None or (there is not None and there.made_at >= newest.made_at):
+            newest = self._first.newest()
+            if newest is None or any(
+                # One from a time to come is not newer: the clock was wrong when it was made.
+                backup.made_at == newest.made_at or newest.made_at < backup.made_at <= self._now()
+                for backup in second.backups()
+                if backup.is_whole
+            ):
                 return
             self._make(second, lambda now, *, is_stopped: second.copy_from(newest, is_stopped=is_stopped))
 
     def _make(self, folder: BackupFolder, take: Callable[..., Backup]) -> Backup | None:
-        """Make one and remove what is too many; None, and told, if that failed."""
+        """Make one and remove what is too many; None, and told, if none could be made."""
         try:
             made = take(self._now(), is_stopped=self._stopped.is_set)
-            folder.tidy(self._keep)
         except StoppedError:
             raise
         except BackupError as error:
@@ -183,6 +201,10 @@ class BackupSchedule:
             return None
         self._told_at.pop(folder, None)
         logger.info("A backup was made: %s", made.path)
+        try:
+            folder.tidy(self._keep, made)
+        except BackupError as error:  # which is no reason to make the next one sooner
+            logger.error("%s", error)
         return made
 
     def _tell_failed(self, folder: BackupFolder, error: BackupError) -> None:
