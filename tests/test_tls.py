@@ -16,6 +16,7 @@ import pytest
 import trustme
 from boxes import until
 from conftest import StartBox
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from test_command_line import Terminal, one_sentence, terminal
 
@@ -177,6 +178,23 @@ def with_its_issuers_in_the_wrong_order(authority: Authority) -> str:
     return "the certificates in {cert} are in the wrong order: the box's own comes first, then each one's issuer"
 
 
+def with_other_bytes(authority: Authority, before: bytes, after: bytes) -> str:
+    der = x509.load_pem_x509_certificate(authority.cert.read_bytes()).public_bytes(serialization.Encoding.DER)
+    assert der.count(before) == 1
+    authority.cert.write_bytes(ssl.DER_cert_to_PEM_cert(der.replace(before, after)).encode())
+    return "{cert} holds a certificate with parts that cannot be read"
+
+
+def with_a_key_of_an_unknown_kind(authority: Authority) -> str:
+    id_ec_public_key = bytes.fromhex("2a8648ce3d0201")
+    return with_other_bytes(authority, id_ec_public_key, id_ec_public_key[:-1] + b"\x09")
+
+
+def with_an_extension_twice(authority: Authority) -> str:
+    """The key's usage in the place of its extended usage."""
+    return with_other_bytes(authority, bytes.fromhex("0603551d25"), bytes.fromhex("0603551d0f"))
+
+
 @pytest.mark.parametrize("door", ["web", "tcp"])
 @pytest.mark.parametrize(
     "spoil",
@@ -190,6 +208,8 @@ def with_its_issuers_in_the_wrong_order(authority: Authority) -> str:
         with_an_encrypted_key,
         with_its_issuer_first,
         with_its_issuers_in_the_wrong_order,
+        with_a_key_of_an_unknown_kind,
+        with_an_extension_twice,
     ],
 )
 def test_a_bad_certificate_is_one_sentence_at_start_and_the_same_in_check(
@@ -335,6 +355,9 @@ async def test_a_renewal_that_does_not_fit_leaves_the_certificate_before_in_its_
     issued = authority.issue()
     authority.cert.write_bytes(issued.cert_chain_pems[0].bytes())  # and the key is still the old one's
     await until(lambda: caplog.text.count("the certificate is not renewed: the key") >= 2)
+    with_a_key_of_an_unknown_kind(authority)
+    await until(lambda: caplog.text.count("parts that cannot be read") >= 2)
+    authority.cert.write_bytes(issued.cert_chain_pems[0].bytes())
     assert [await shown(address, authority.trusting()) for address in doors(host)] == before
     authority.key.write_bytes(issued.private_key_pem.bytes())  # as it comes a moment later
     await until(lambda: caplog.text.count("the certificate is renewed") >= 2)

@@ -71,16 +71,20 @@ class Certificate:
 def read_certificate(certfile: Path, keyfile: Path) -> Certificate:
     """Read and judge a certificate with its chain and its key, both PEM. Raises CertificateError."""
     chain = _chain(certfile, _read(certfile))
-    _check_key(_key(keyfile, _read(keyfile)), keyfile, chain, certfile)
-    _check_order(chain, certfile)
+    key = _key(keyfile, _read(keyfile))
+    try:
+        _check_key(key, keyfile, chain, certfile)
+        _check_order(chain, certfile)
+        judged = _judged(chain[0], certfile)
+    except CertificateError:
+        raise
+    except Exception as error:  # UnsupportedAlgorithm, DuplicateExtension, ValueError: whatever is found in its parts
+        raise CertificateError(f"{certfile} holds a certificate with parts that cannot be read") from error
     try:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certfile, keyfile)
     except OSError as error:  # ssl.SSLError is one: such as a key that is too small to be safe
         raise CertificateError(f"the certificate {certfile} cannot be served with: {_reason(error)}") from error
-    own = chain[0]
-    return Certificate(
-        certfile, own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp(), frozenset(_names(own))
-    )
+    return judged
 
 
 class ServedCertificate:
@@ -181,6 +185,11 @@ def _wrong_order(certfile: Path) -> CertificateError:
     )
 
 
+def _judged(own: x509.Certificate, certfile: Path) -> Certificate:
+    valid_from, valid_until = own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp()
+    return Certificate(certfile, valid_from, valid_until, frozenset(_names(own)))
+
+
 def _load(context: ssl.SSLContext, certfile: Path, keyfile: Path) -> None:
     context.load_cert_chain(certfile, keyfile, password=_no_password)
 
@@ -199,7 +208,7 @@ def _reason(error: OSError) -> str:
 def _names(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except x509.ExtensionNotFound:
         return []  # a name in the subject alone is taken by no browser any more
     return [
         *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
