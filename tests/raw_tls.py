@@ -37,15 +37,20 @@ class TlsTransport:
         cls, address: tuple[str, int], trusting: ssl.SSLContext, receive_buffer: int | None = None
     ) -> TlsTransport:
         transport = await cls.begin(address, trusting, receive_buffer)
+        await transport.shake_hands()
+        return transport
+
+    async def shake_hands(self) -> None:
+        """What is left of the handshake."""
         while True:
             try:
-                transport._tls.do_handshake()
+                self._tls.do_handshake()
             except ssl.SSLWantReadError:
-                await transport._flush()
-                await transport._fill()
+                await self._flush()
+                await self._fill()
             else:
-                await transport._flush()
-                return transport
+                await self._flush()
+                return
 
     async def send(self, data: bytes) -> None:
         self._tls.write(data)

@@ -51,6 +51,21 @@ async def test_a_tls_connection_costs_less_than_80_kib(box: StartBox, certificat
     assert grown / number > BUFFER_BYTES  # it has measured what it is about
 
 
+async def test_whose_handshake_ends_when_the_doors_are_closed_gets_no_further(
+    box: StartBox, certificate: Certificate
+) -> None:
+    host = await box(listeners=encrypted(certificate))
+    transport = await TlsTransport.begin(host.tcp_addresses[0], trusting(certificate))
+    await until(lambda: len(host.places) == 1)
+    host.tcp.close()
+    await transport.shake_hands()
+    with contextlib.suppress(ConnectionError):  # the box has reset it
+        await transport.send(connect())
+    assert await transport.read() == b""
+    assert len(host.clients) == 0
+    await transport.close()
+
+
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("door", ["tcp", "web"])
 @pytest.mark.parametrize("bytes_", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n", "hello"])

@@ -47,6 +47,7 @@ class TcpDoor:
         self._connect_seconds = connect_seconds
         self._places = places
         self._servers: list[asyncio.Server] = []
+        self._is_closing = False
         self.addresses: list[tuple[str, int]] = []
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
@@ -56,25 +57,27 @@ class TcpDoor:
             self.addresses.append(listening.getsockname()[:2])
 
     def _take_place(self, address: str) -> Callable[[], None] | None:
-        network = network_of(address) if address else ""
+        network = network_of(address)
         return partial(self._places.free, network) if self._places.take(network) else None
 
     def _stream(self) -> asyncio.StreamReaderProtocol:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._connected)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        network = network_of(peer[0]) if peer else ""
-        if not self._places.take(network, is_new=not is_encrypted(writer.transport)):
+        wire = StreamWire(reader, writer)
+        network = network_of(wire.address)
+        # Who comes out of a TLS handshake when all others have been ended would be nobody's to end.
+        if self._is_closing or not self._places.take(network, is_new=not is_encrypted(writer.transport)):
             reset(writer.transport)
             return
         try:
-            await self._serve(StreamWire(reader, writer))
+            await self._serve(wire)
         finally:
             forget_traceback(reader.exception())
             self._places.free(network)
 
     def close(self) -> None:
         """Let nobody in any more. Who is in stays until its connection ends."""
+        self._is_closing = True
         for server in self._servers:
             server.close()
