@@ -117,7 +117,7 @@ class Census(Collector):
             ("kind",),
             {("live",): fanout.live_messages, ("present",): fanout.present_messages},
         )
-        retained = self._host.broker.retained_number
+        retained = len(self._host.broker.retained)
         yield _number("lynrie_retained_messages", "Plain retained messages that are kept in memory.", retained)
 
     def _storage(self) -> Iterable[Metric]:

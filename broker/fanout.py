@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from broker import packets
 from broker.connection import MAX_UNACKNOWLEDGED, Connection, End
@@ -249,10 +249,8 @@ class Fanout:
         if present.replaces_backlog(topic):
             return False
         del connection.pending[topic]
-        self._write_present(connection, topic, present)
-        if isinstance(present, RetainedPresent):
-            return True
-        return all(message.payload != payload for message in present.messages(topic, connection.identity))
+        given = self._give_present(connection, topic, present)
+        return isinstance(present, RetainedPresent) or all(message.payload != payload for message in given)
 
     def _replaced_by_present(self, connection: Connection, topic: str) -> bool:
         present = next((p for p in self.presents if p.replaces_backlog(topic)), None)
@@ -322,22 +320,26 @@ class Fanout:
                 self.wait_for_drain(connection)
                 return
             topic = next(iter(connection.pending))
-            present = connection.pending.pop(topic)
-            try:
-                self._write_present(connection, topic, present)
-            except Exception:  # a plugin's fault with one topic is not the others'
-                logger.exception("The present of a topic could not be given")
+            self._give_present(connection, topic, connection.pending.pop(topic))
         self._loop.call_soon(self._continue, connection)
 
-    def _write_present(self, connection: Connection, topic: str, present: Present) -> None:
+    def _give_present(self, connection: Connection, topic: str, present: Present) -> Sequence[Message]:
+        """Write it; returns what was written."""
+        try:
+            return self._write_present(connection, topic, present)
+        except Exception:  # a plugin's fault with one topic or connection is not the others'
+            logger.exception("The present of a topic could not be given")
+            return ()
+
+    def _write_present(self, connection: Connection, topic: str, present: Present) -> Sequence[Message]:
         granted = self._granted(connection, topic)
         if granted is None:
-            return
+            return ()
         if topic in self._waiting:
             self._joined_at.setdefault(topic, {})[connection] = len(self._waiting[topic])
         messages = present.messages(topic, connection.identity)
         if not messages:
-            return
+            return ()
         self.present_messages += len(messages)
         if granted == 0 or all(message.qos == 0 for message in messages):
             framed = self._shared_present(topic, messages).for_wire(connection)
@@ -346,10 +348,11 @@ class Fanout:
                 connection.spared_bytes = len(framed)  # while it is under way it is no backlog
                 connection.flush()
                 self.wait_for_drain(connection)
-            return
+            return messages
         name = topic.encode()
         for message in messages:
             connection.send_publish(name, message.payload, min(message.qos, granted), True)
+        return messages
 
     def _shared_present(self, topic: str, messages: Sequence[Message]) -> _Shared:
         kept = self._let_go_of_shared_present(topic)
@@ -399,20 +402,28 @@ class Fanout:
     def _look_at_draining(self) -> None:
         now = self._loop.time()
         for connection in list(self._draining):
-            before, since = connection.progress
-            if connection.ended is not None:
-                del self._draining[connection]
-            elif connection.wire.buffered() <= min(ROOM_BYTES, self._outbound_bytes // 2):
-                del self._draining[connection]
-                connection.congested = False
-                connection.must_deliver_bytes = 0
-                connection.spared_bytes = 0
-                self._pump(connection)
-            elif connection.taken_bytes > before:
-                connection.progress = (connection.taken_bytes, now)
-            elif now - since >= self._stuck_seconds:
-                connection.end(End.STUCK)
+            try:
+                self._look_at(connection, now)
+            except Exception:  # one connection's fault is not the others', who would wait for ever
+                logger.exception("A connection that drains could not be looked at")
+                self._draining.pop(connection, None)
+                connection.end(End.LOST)
         self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._look_at_draining) if self._draining else None
+
+    def _look_at(self, connection: Connection, now: float) -> None:
+        before, since = connection.progress
+        if connection.ended is not None:
+            del self._draining[connection]
+        elif connection.wire.buffered() <= min(ROOM_BYTES, self._outbound_bytes // 2):
+            del self._draining[connection]
+            connection.congested = False
+            connection.must_deliver_bytes = 0
+            connection.spared_bytes = 0
+            self._pump(connection)
+        elif connection.taken_bytes > before:
+            connection.progress = (connection.taken_bytes, now)
+        elif now - since >= self._stuck_seconds:
+            connection.end(End.STUCK)
 
     def close(self) -> None:
         """Send what waits and stop the timers."""
@@ -424,19 +435,20 @@ class Fanout:
 
 
 class RetainedPresent:
-    """Plain retained messages (MQTT 3.1.1 §3.3.1.3), as a present. ``retained`` gives topic, payload and QoS."""
+    """Plain retained messages (MQTT 3.1.1 §3.3.1.3), as a present. ``retained`` has a topic's under its name, as the
+    same object until it changes."""
 
-    def __init__(self, retained: Callable[[], Iterable[tuple[str, bytes, int]]]) -> None:
+    def __init__(self, retained: Mapping[str, Sequence[Message]]) -> None:
         self._retained = retained
 
     async def prepare(self, topic_filter: str, identity: object) -> None:
         """Everything is in memory."""
 
     def topics(self, topic_filter: str, identity: object) -> list[str]:
-        return [topic for topic, _, _ in self._retained() if matches(topic_filter, topic)]
+        return [topic for topic in self._retained if matches(topic_filter, topic)]
 
-    def messages(self, topic: str, identity: object) -> list[Message]:
-        return [Message(payload, min(qos, 1)) for name, payload, qos in self._retained() if name == topic]
+    def messages(self, topic: str, identity: object) -> Sequence[Message]:
+        return self._retained.get(topic, ())
 
     def replaces_backlog(self, topic: str) -> bool:
         return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from amqtt.session import IncomingApplicationMessage, Session
 
 from broker.connection import Connection, End
 from broker.packets import MalformedPacketError, Publish
-from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Reason, StorageUnavailableError
+from broker.plugin import IDENTITY_ATTRIBUTE, Action, Identity, Message, Reason, StorageUnavailableError
 from broker.subscriptions import is_bounded
 from broker.topics import is_topic_filter
 
@@ -201,6 +201,8 @@ class HardenedBroker(Broker):
         self.topic_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseTopicPlugin)]
         self.auth_plugins = [p for p in self.plugins_manager.plugins if isinstance(p, BaseAuthPlugin)]
         self._by_session: dict[int, Connection] = {}
+        self.retained: dict[str, tuple[Message, ...]] = {}
+        """Plain retained messages by their topics, one for each, as a present has them."""
         self._retained_by: dict[str, Identity] = {}
 
     # Serving
@@ -262,7 +264,7 @@ class HardenedBroker(Broker):
             self._refused("subscriptions_per_packet")
             codes = [SUBSCRIPTION_REFUSED] * len(filters)
         else:
-            codes = [await self._join(asked, client_session) for asked in filters]
+            codes = await self._join(filters, client_session)
         await handler.mqtt_acknowledge_subscription(subscription.packet_id, codes)
         for (topic_filter, qos), code in zip(filters, codes, strict=True):
             if code != SUBSCRIPTION_REFUSED:
@@ -274,34 +276,44 @@ class HardenedBroker(Broker):
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
         """Subscribe a client on a plugin's behalf; it gets the present as by its own SUBSCRIBE. Returns the SUBACK
         byte."""
-        code = await self._join(subscription, session)
+        (code,) = await self._join([subscription], session)
         await self._publish_retained_messages_for_subscription(subscription, session)
         return code
 
-    async def _join(self, subscription: tuple[str, int], session: Session) -> int:
+    async def _join(self, filters: list[tuple[str, int]], session: Session) -> list[int]:
         """Facts 15 and 19: a repeated SUBSCRIBE takes the new QoS, at most 1 is granted, and filters live in the
-        fan-out's index. The present is still to be given. Returns the SUBACK byte."""
-        topic_filter, qos = subscription
+        fan-out's index. The present is still to be given. Returns the SUBACK bytes.
+
+        All that waits is done before the first filter joins: what it brings is live from then on, and would come once
+        more in a present that is made later."""
         connection = self._by_session.get(id(session))
         if connection is None:
-            return SUBSCRIPTION_REFUSED
-        known = topic_filter in connection.subscriptions
-        if not known and len(connection.subscriptions) >= self._limits.subscriptions:
+            return [SUBSCRIPTION_REFUSED] * len(filters)
+        joining = set(connection.subscriptions)
+        codes = [await self._admit(topic_filter, qos, joining, connection) for topic_filter, qos in filters]
+        if connection.ended is None:
+            for (topic_filter, _), code in zip(filters, codes, strict=True):
+                if code != SUBSCRIPTION_REFUSED:
+                    self.fanout.subscribe(connection, topic_filter, code)
+        return codes
+
+    async def _admit(self, topic_filter: str, qos: int, joining: set[str], connection: Connection) -> int:
+        """Whether a filter may join those that the connection has or is about to have, to which it is added then.
+        Returns the SUBACK byte."""
+        if topic_filter not in joining and len(joining) >= self._limits.subscriptions:
             return self._refused("subscriptions")
         if not is_topic_filter(topic_filter):
             return self._refused("malformed")
         if not is_bounded(topic_filter):
             return self._refused("subscriptions")
-        if not await self._topic_filtering(session, topic_filter, Action.SUBSCRIBE):
+        if not await self._topic_filtering(connection.session, topic_filter, Action.SUBSCRIBE):
             return self._refused("forbidden")
         try:
             await self.fanout.prepare(connection, topic_filter)
         except StorageUnavailableError:
             return self._refused("storage_unavailable")
-        granted = min(qos, 1)
-        if connection.ended is None:
-            self.fanout.subscribe(connection, topic_filter, granted)
-        return granted
+        joining.add(topic_filter)
+        return min(qos, 1)
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
@@ -412,24 +424,18 @@ class HardenedBroker(Broker):
         await super().retain_message(None, topic_name, data, qos)
         if topic_name is not None:
             self._retained_by.pop(topic_name, None)
-            if topic_name in retained and source_session is not None:
-                self._retained_by[topic_name] = source_session.attributes[IDENTITY_ATTRIBUTE]
+            self.retained.pop(topic_name, None)
+            if topic_name in retained:
+                self.retained[topic_name] = (Message(bytes(data or b""), min(qos or 0, 1)),)
+                if source_session is not None:
+                    self._retained_by[topic_name] = source_session.attributes[IDENTITY_ATTRIBUTE]
 
     def forget_retained(self, user_id: str, still_may: Callable[[Identity, str], bool]) -> None:
         """Forget what a user has retained on topics that they may no longer publish to: else it would reach every new
         subscriber until a restart. ``still_may`` is asked with the identity that retained it, and the topic."""
         for topic, identity in list(self._retained_by.items()):
             if identity.user_id == user_id and not still_may(identity, topic):
-                del self._retained_by[topic]
-                del self._retained_messages[topic]
-
-    def retained(self) -> Iterable[tuple[str, bytes, int]]:
-        """Plain retained messages: topic, payload, QoS."""
-        return [(topic, bytes(m.data), m.qos or 0) for topic, m in self._retained_messages.items()]
-
-    @property
-    def retained_number(self) -> int:
-        return len(self._retained_messages)
+                del self._retained_by[topic], self._retained_messages[topic], self.retained[topic]
 
     def _refused(self, reason: Reason) -> int:
         """Count a refusal; returns the SUBACK byte that says so."""

@@ -366,6 +366,7 @@ class Visitor:
 def forget(host: Host) -> None:
     """What an example may leave to the next: values and retained messages."""
     host.broker._retained_messages.clear()
+    host.broker.retained.clear()
     counter: Any = plugin(host, Counter)
     counter.values.clear()
 

@@ -30,9 +30,9 @@ from turned import Bench, MemoryWire
 
 from broker import fanout as fanout_module
 from broker.connection import MAX_UNACKNOWLEDGED, Connection, End
-from broker.fanout import ROOM_BYTES
+from broker.fanout import ROOM_BYTES, RetainedPresent
 from broker.host import Host
-from broker.plugin import Audience, Message
+from broker.plugin import Audience, Identity, Message
 from broker.topics import matches
 
 NAMES = ("a", "b", "c")
@@ -255,6 +255,30 @@ def test_a_present_is_not_sent_to_who_has_left_meanwhile() -> None:
     bench.fanout.leave(connection)
     bench.loop.advance(2)
     assert len(wire.packets) - before <= 1
+
+
+class Stumbling(Versions):
+    """Replaces nothing, and fails when it is asked."""
+
+    def messages(self, topic: str, identity: object) -> Sequence[Message]:
+        raise RuntimeError("the present cannot be made")
+
+    def replaces_backlog(self, topic: str) -> bool:
+        return False
+
+
+def test_a_present_that_fails_when_a_message_meets_it_takes_that_message_from_nobody() -> None:
+    bench = Bench()
+    bench.fanout.presents.append(Stumbling())
+    wires = []
+    for user in ("ann", "bob"):
+        connection, wire = bench.join(user)
+        bench.fanout.subscribe(connection, "seen/a", 1)
+        connection.pending["seen/a"] = bench.fanout.presents[0]  # on its way
+        wires.append(wire)
+    bench.fanout.publish("seen/a", b"told", 1, None)
+    bench.loop.settle()
+    assert [[p.payload for p in wire.packets] for wire in wires] == [[b"told"], [b"told"]]
 
 
 def test_a_present_is_encoded_once_for_all() -> None:
@@ -491,6 +515,35 @@ def test_who_takes_nothing_for_stuck_seconds_is_aborted() -> None:
     assert not wire.is_open
 
 
+class BrokenWire(MemoryWire):
+    """Cannot say any more what waits."""
+
+    is_broken = False
+
+    def buffered(self) -> int:
+        if self.is_broken:
+            raise RuntimeError("this transport is in pieces")
+        return super().buffered()
+
+
+def test_a_connection_that_cannot_be_looked_at_ends_and_the_others_drain() -> None:
+    bench, versions = of_versions(outbound_bytes=4096)
+    broken = BrokenWire()
+    (first, _), (second, wire) = bench.join("ann", broken), bench.join("bob")
+    for connection, slow in ((first, broken), (second, wire)):
+        bench.subscribe(connection, "seen/a")
+        slow.is_slow = True
+    while not (first.congested and second.congested):
+        versions.bump(bench, "a")
+        bench.loop.advance(0.1)
+    broken.is_broken = True
+    bench.loop.advance(1)
+    assert (first.ended, second.ended) == (End.LOST, None)
+    wire.take(10**6)
+    bench.loop.advance(1)
+    assert wire.packets[-1].payload == versions.payload("a")
+
+
 def test_who_reads_as_fast_as_messages_come_is_not_stuck() -> None:
     bench = Bench(stuck_seconds=30)
     versions = Versions(padding=1000)
@@ -630,6 +683,45 @@ async def test_a_present_that_takes_time_to_prepare_holds_back_the_live_messages
     counter.bump("a")
     live = await ann.next(PUBLISH)
     assert (live.retain, live.payload) == (False, b"3")
+
+
+class Told:
+    """A present of what is told once, as a confirmation is."""
+
+    def __init__(self) -> None:
+        self.messages_of: dict[str, list[Message]] = {}
+        self.preparing, self.may_prepare = asyncio.Event(), asyncio.Event()
+
+    async def prepare(self, topic_filter: str, identity: object) -> None:
+        if topic_filter == "told/later":
+            self.preparing.set()
+            await self.may_prepare.wait()
+
+    def topics(self, topic_filter: str, identity: object) -> Iterable[str]:
+        return [topic for topic in self.messages_of if matches(topic_filter, topic)]
+
+    def messages(self, topic: str, identity: object) -> Sequence[Message]:
+        return self.messages_of[topic]
+
+    def replaces_backlog(self, topic: str) -> bool:
+        return False
+
+
+async def test_what_is_told_while_another_filter_of_the_packet_is_prepared_comes_once(
+    box: StartBox, client: OpenClient, door: str
+) -> None:
+    host, told = await box(), Told()
+    host.fanout.presents.insert(0, told)
+    ann = await (await client(host, door)).connect("ann")
+    await ann.send(subscribe("told/now", "told/later", qos=1))
+    await told.preparing.wait()
+    told.messages_of["told/now"] = [Message(b"confirmed", 1)]
+    host.publish("told/now", b"confirmed", qos=1)
+    told.may_prepare.set()
+    suback, present = await ann.packets(2)
+    assert (suback.kind, suback.body[2:]) == (SUBACK, b"\1\1")
+    assert (present.retain, present.payload) == (True, b"confirmed")
+    await ann.silence()
 
 
 async def test_a_client_that_does_not_read_gets_the_present_and_then_goes_on_without_a_gap(
@@ -786,6 +878,27 @@ async def test_an_empty_retained_message_clears_it(box: StartBox, client: OpenCl
     await ann.next(PUBACK)
     await bob.subscribe("free/#")
     await bob.silence()
+
+
+async def test_a_retained_message_is_the_same_object_until_another_takes_its_place(
+    box: StartBox, client: OpenClient
+) -> None:
+    """So that it is encoded once for all who subscribe."""
+    host = await box()
+    present, nobody = host.fanout.presents[-1], Identity(None, None, "guest")
+    assert isinstance(present, RetainedPresent)
+    ann = await (await client(host)).connect("ann")
+
+    async def retained(payload: bytes) -> Sequence[Message]:
+        await ann.send(publish("free/x", payload, qos=1, packet_id=1, retain=True))
+        await ann.next(PUBACK)
+        assert present.messages("free/x", nobody) is present.messages("free/x", nobody)
+        return present.messages("free/x", nobody)
+
+    for payload in (b"kept", b"another"):
+        assert [(message.payload, message.qos) for message in await retained(payload)] == [(payload, 1)]
+    assert not await retained(b"")
+    assert list(present.topics("#", nobody)) == []
 
 
 async def test_retained_messages_are_limited_in_number(box: StartBox, client: OpenClient, door: str) -> None:

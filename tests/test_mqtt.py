@@ -277,7 +277,7 @@ async def test_after_a_goodbye_there_is_no_last_will_and_nothing_behind_it_count
     await watcher.silence()
     await host.database.write(lambda db: None)
     assert await plugin(host, Counter).counted() == []
-    assert not host.broker.retained()
+    assert not host.broker.retained
 
 
 @shows("3.1.2-12")
@@ -310,7 +310,7 @@ async def test_a_last_will_with_will_retain_is_published_and_kept(host: Host, jo
     await watcher.subscribe("free/will", qos=1)
     await (await join("ann", will=("free/will", b"gone"), will_qos=will_qos, will_retain=True)).close()
     assert not (await watcher.next(PUBLISH)).retain
-    await until(lambda: host.broker.retained())
+    await until(lambda: host.broker.retained)
     late = await join("bob")
     await late.subscribe("free/+", qos=1)
     kept = await late.next(PUBLISH)
@@ -323,7 +323,7 @@ async def test_an_empty_last_will_with_will_retain_clears_what_was_retained(host
     await bob.send(publish("free/will", b"kept", qos=1, packet_id=1, retain=True))
     await bob.next(PUBACK)
     await (await join("ann", will=("free/will", b""), will_retain=True)).close()
-    await until(lambda: not host.broker.retained())
+    await until(lambda: not host.broker.retained)
     await bob.subscribe("free/#")
     await bob.silence()
 
