@@ -68,7 +68,7 @@ def read(path: Path, plugins: Sequence[type], zone: ZoneInfo, question: Question
             )
             return _lines(rows, _names(db, contributors, rows), zone)
     except sqlite3.Error as error:
-        raise DatabaseError(f"{path}: {describe(error)}") from error
+        raise DatabaseError(f"{path}: {describe(error, use='reading')}") from error
 
 
 def _ids(db: sqlite_utils.Database, plugins: Sequence[type[BoxPlugin]], name: str | None) -> Collection[str] | None:

@@ -432,6 +432,30 @@ def test_check_of_a_new_box_says_what_to_do_and_makes_nothing(terminal: Terminal
     assert list(terminal.folder.iterdir()) == []
 
 
+def test_check_without_a_database_makes_nothing_where_its_folder_is(terminal: Terminal) -> None:
+    terminal.database.parent.mkdir()
+    assert terminal.run("check").returncode == 0
+    assert list(terminal.database.parent.iterdir()) == []
+
+
+def test_check_of_a_box_with_other_plugins_looks_at_their_tables_alone(terminal: Terminal) -> None:
+    terminal.write(
+        "box.toml",
+        """
+        [plugins]
+        "plugins.auth.AuthPlugin" = false
+        [plugins."amqtt.plugins.authentication.AnonymousAuthPlugin"]
+        """,
+    )
+    cinema = {name: CINEMA[name] for name in ("rooms", "showings")}
+    done = terminal.run("--config", "box.toml", "import", str(terminal.write("cinema.json", cinema)))
+    assert done.returncode == 0, done.stderr
+    checked = terminal.run("--config", "box.toml", "check")
+    assert checked.returncode == 0, checked.stdout
+    assert "rooms: 1" in checked.stdout
+    assert "users" not in checked.stdout
+
+
 def test_check_of_a_sound_cinema_finds_nothing(terminal: Terminal) -> None:
     terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
     done = terminal.run("check")
@@ -478,6 +502,15 @@ def test_check_finds_a_newer_version(terminal: Terminal) -> None:
     done = terminal.run("check")
     assert done.returncode == 1
     assert "newer version" in done.stdout
+
+
+def test_check_finds_another_program_s_database(terminal: Terminal) -> None:
+    terminal.database.parent.mkdir()
+    with sqlite3.connect(terminal.database) as db:
+        db.execute("CREATE TABLE recipes (name)")
+    done = terminal.run("check")
+    assert done.returncode == 1
+    assert "this is another program's database" in done.stdout
 
 
 def test_check_finds_a_lock(terminal: Terminal) -> None:
@@ -606,6 +639,43 @@ def test_check_says_how_old_the_newest_backup_is_and_misses_the_stick(terminal: 
     assert "switched off" in terminal.run("check", LYNRIE_BACKUP__INTERVAL_HOURS="0").stdout
 
 
+def test_check_says_that_a_backup_is_of_a_time_to_come(terminal: Terminal) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    terminal.database.with_name("backups").mkdir()
+    terminal.run("backup", "data/backups/cinema-29990101T000000Z.db")
+    said = terminal.run("check").stdout
+    assert re.search(r"todo  backups \S+: the newest is of a time to come, 2999-01-01 00:00:00 UTC; look at the", said)
+
+
+@pytest.mark.parametrize("which", ["path", "second_path"])
+def test_check_goes_on_after_a_backup_folder_that_it_cannot_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:  # root may read everywhere
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    backup = {"path": "backups", "second_path": str(tmp_path), which: str(closed)}
+    settings = load_settings(database={"path": str(tmp_path / "cinema.db")}, backup=backup)
+    findings = {f.subject: f for f in examine(settings, plugin_classes(settings), now=0)}
+    assert findings[f"backups {closed}"].text == "the folder cannot be looked at (Permission denied)"
+    assert len([subject for subject in findings if subject.startswith("backups")]) == 2
+
+
+def test_check_goes_on_after_a_second_path_that_leads_nowhere(tmp_path: Path) -> None:
+    nowhere = tmp_path / ("stick" * 100)  # longer than a name may be
+    settings = load_settings(database={"path": str(tmp_path / "cinema.db")}, backup={"second_path": str(nowhere)})
+    *_, last = examine(settings, plugin_classes(settings), now=0)
+    assert last.subject == f"backups {nowhere}"
+    assert last.text == "the folder cannot be looked at (File name too long)"
+
+
 # The plugins' commands
 
 
@@ -671,6 +741,15 @@ def test_audit_says_in_a_sentence_what_it_cannot_find(terminal: Terminal) -> Non
     assert one_sentence(terminal.run("audit", "--user", "nobody"), 1) == "Nothing is called nobody."
     assert one_sentence(terminal.run("audit", "--user", "\x1b[2J"), 1) == "Nothing is called \\x1b[2J."
     assert terminal.run("audit", "--since", "yesterday").returncode == 2
+
+
+@pytest.mark.parametrize("command", [("audit",), ("backup", "copy.db")])
+def test_a_database_that_cannot_be_read_is_told_as_that(terminal: Terminal, command: tuple[str, ...]) -> None:
+    terminal.run("import", str(terminal.write("cinema.json", CINEMA)))
+    index = terminal.database.with_name("cinema.db-shm")
+    index.symlink_to(index)  # without its index nobody can read a database with a log, nor root
+    told = one_sentence(terminal.run(*command), 1)
+    assert told.startswith("data/cinema.db: the database file cannot be opened for reading; check its folder")
 
 
 def test_no_control_character_in_the_trail_reaches_who_reads_it(terminal: Terminal) -> None:

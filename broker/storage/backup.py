@@ -22,7 +22,7 @@ from pathlib import Path
 import sqlite_utils
 
 from broker.storage.companions import SUFFIXES, companions, remove_with_companions
-from broker.storage.outage import describe
+from broker.storage.outage import Reason, describe, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +224,9 @@ def take_backup(database: Path, target: Path, *, is_stopped: Callable[[], bool] 
         put_names_on_disk(target.absolute().parent)
         return size
     except sqlite3.Error as error:
-        raise BackupError(f"{target}: {describe(error)}") from error
+        # The copy is a new file of this process alone: what is closed, locked or damaged is what it is made from.
+        of = target if reason_of(error) in (Reason.FULL, Reason.STORAGE) else database
+        raise BackupError(f"{of}: {describe(error, use='reading')}") from error
     except OSError as error:
         raise BackupError(f"{target}: {describe(error)}") from error
     except StoppedError:
@@ -355,7 +357,7 @@ def megabytes(size: int) -> str:
 def age(seconds: float) -> str:
     """How long ago something was, for the owner."""
     if seconds < 2 * 3600:
-        minutes = max(0, int(seconds // 60))
+        minutes = int(seconds // 60)
         return f"{minutes} minute{'' if minutes == 1 else 's'}"
     return f"{int(seconds // 3600)} hours" if seconds < 2 * 86400 else f"{int(seconds // 86400)} days"
 

@@ -49,7 +49,7 @@ _BY_ERRNO = {
 _SENTENCES = {
     Reason.FULL: "the disk is full",
     Reason.LOCKED: "the database is locked by another program",
-    Reason.READONLY: "the database file cannot be opened for writing; check its folder and permissions",
+    Reason.READONLY: "the database file cannot be opened for {use}; check its folder and permissions",
     Reason.MISSING: "the database file was moved or removed while the box runs; put it back",
     Reason.DAMAGED: "the file is damaged or is not a database",
 }
@@ -65,10 +65,10 @@ def reason_of(error: BaseException) -> Reason:
     return Reason.STORAGE
 
 
-def describe(error: BaseException) -> str:
-    """An error of SQLite or of the file system in a sentence for the owner."""
+def describe(error: BaseException, *, use: str = "writing") -> str:
+    """An error of SQLite or of the file system in a sentence for the owner; ``use`` is what the file was wanted for."""
     if (sentence := _SENTENCES.get(reason_of(error))) is not None:
-        return sentence
+        return sentence.format(use=use)
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

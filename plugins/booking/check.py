@@ -20,7 +20,8 @@ from broker.doors.tls import Certificate, CertificateError, read_certificate
 from broker.plugin import migrations_of
 from broker.storage.backup import BackupFolder, age, in_words
 from broker.storage.damage import WayBack
-from broker.storage.outage import describe
+from broker.storage.database import DatabaseError, require_known
+from broker.storage.outage import Reason, describe, reason_of
 from config import Settings, SettingsError
 from plugins.acl import AclPlugin, Policy
 from plugins.booking import demo
@@ -130,15 +131,15 @@ def _database(settings: Settings, plugins: Sequence[type], now: float, way_back:
     if problem := _place_problem(path):
         yield Finding(subject, problem, "let the box write there, or set database.path", prevents=True)
         return
-    if missing := way_back.missing():
-        yield Finding(subject, missing.text, missing.advice, prevents=True)
-        return
-    if not path.exists():
-        yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
-        return
-    if others := stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding(subject, f"other users of this machine may open it (mode {others:03o})", f"chmod 600 {path}")
     try:
+        if missing := way_back.missing():
+            yield Finding(subject, missing.text, missing.advice, prevents=True)
+            return
+        if not path.exists():
+            yield Finding(subject, "there is none yet", "the first start makes it, “import FILE” fills it")
+            return
+        if others := stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield Finding(subject, f"other users of this machine may open it (mode {others:03o})", f"chmod 600 {path}")
         if damage := way_back.damage():
             yield Finding(
                 subject, f"the file is damaged or is not a database ({damage})", way_back.advice(), prevents=True
@@ -150,8 +151,11 @@ def _database(settings: Settings, plugins: Sequence[type], now: float, way_back:
             yield from _contents(subject, sqlite_utils.Database(connection), settings, plugins, now)
         finally:
             connection.close()
-    except sqlite3.Error as error:
-        yield Finding(subject, describe(error), _REMEDIES.get(describe(error), way_back.advice()), prevents=True)
+    except DatabaseError as error:
+        yield Finding(subject, str(error), prevents=True)
+    except (sqlite3.Error, OSError) as error:
+        remedy = _REMEDIES.get(reason_of(error)) or way_back.advice()
+        yield Finding(subject, describe(error), remedy, prevents=True)
 
 
 def _place_problem(path: Path) -> str:
@@ -175,8 +179,8 @@ def _folder_problem(folder: Path) -> str:
 
 
 _REMEDIES = {
-    "the database is locked by another program": "end that program",
-    "the database file cannot be opened for writing; check its folder and permissions": "or set database.path",
+    Reason.LOCKED: "end that program",
+    Reason.READONLY: "or set database.path",
 }
 
 
@@ -186,18 +190,7 @@ def _contents(
     db.conn.execute("BEGIN IMMEDIATE")  # as the box will; it waits a few seconds for a lock
     db.conn.execute("ROLLBACK")
     contributions = migrations_of(plugins)
-    for contribution in contributions:
-        pending = {migration.name for migration in contribution.pending(db)}
-        applied = {migration.name for migration in contribution.applied(db)}
-        known = {migration.name for migration in contribution._migrations} | pending
-        if applied - known:
-            yield Finding(
-                subject,
-                "it was written by a newer version of the box",
-                "start that version, or restore a backup of this one",
-                prevents=True,
-            )
-            return
+    require_known(db, contributions)
     if any(contribution.pending(db) for contribution in contributions):
         yield Finding(subject, "its tables are older than the box", "back it up; the next start renews them")
         return
@@ -211,14 +204,17 @@ def _backups(settings: Settings, way_back: WayBack, now: float) -> Iterator[Find
         yield Finding("backups", "automatic ones are switched off (backup.interval_hours = 0)")
     for number, folder in enumerate(way_back.folders):
         subject = f"backups {folder.path}"
-        if number and not folder.path.is_dir():
-            advice = "put the stick in, make the folder on it, or set backup.second_path"
-            yield Finding(subject, "the folder is not there", advice)
-            continue
-        if problem := _folder_problem(folder.path):
-            yield Finding(subject, problem, "let the box write there, or set another path in [backup]")
-            continue
-        yield _newest_backup(subject, folder, settings, now)
+        advice = "let the box write there, or set another path in [backup]"
+        try:
+            if number and not folder.path.is_dir():
+                advice = "put the stick in, make the folder on it, or set backup.second_path"
+                yield Finding(subject, "the folder is not there", advice)
+            elif problem := _folder_problem(folder.path):
+                yield Finding(subject, problem, advice)
+            else:
+                yield _newest_backup(subject, folder, settings, now)
+        except OSError as error:
+            yield Finding(subject, f"the folder cannot be looked at ({error.strerror})", advice)
 
 
 def _newest_backup(subject: str, folder: BackupFolder, settings: Settings, now: float) -> Finding:
@@ -226,6 +222,9 @@ def _newest_backup(subject: str, folder: BackupFolder, settings: Settings, now: 
     interval = settings.backup.interval_hours * 3600
     if newest is None:
         return Finding(subject, "none yet; the box makes the first soon after its start" if interval else "none")
+    if newest.made_at > now:
+        told = f"the newest is of a time to come, {in_words(newest.made_at)}"
+        return Finding(subject, told, "look at the clock of this machine; if it is right, move that file away")
     told = f"the newest is {age(now - newest.made_at)} old, of {in_words(newest.made_at)}"
     if interval and now - newest.made_at > 2 * interval:
         return Finding(subject, told, "if the box was running, its log says why there is no newer one")
@@ -246,14 +245,18 @@ def _demo(db: sqlite_utils.Database, settings: Settings) -> Iterator[Finding]:
         yield Finding("demo", "the database is a demo's, and the doors are on loopback alone")
 
 
+def _managers(number: int) -> Finding:
+    if number:
+        return Finding("users", "there is an active manager")
+    return Finding("users", "there is no active manager", "add one with “user add NAME --role manager”")
+
+
 def _cinema(db: sqlite_utils.Database, now: float) -> Iterator[Finding]:
     def count(query: str, *parameters: object) -> int:
         return int(db.conn.execute(f"SELECT count(*) FROM {query}", parameters).fetchone()[0])  # noqa: S608  # ours
 
-    if count("users WHERE role = 'manager' AND is_active"):
-        yield Finding("users", "there is an active manager")
-    else:
-        yield Finding("users", "there is no active manager", "add one with “user add NAME --role manager”")
+    if db.table("users").exists():  # else another plugin knows who people are
+        yield _managers(count("users WHERE role = 'manager' AND is_active"))
     if rooms := count("rooms"):
         yield Finding("rooms", f"{rooms}, with {count('seats')} seats")
     else:
