@@ -1,9 +1,9 @@
 """The audit trail: who did what, on whose behalf, from where, and what came of it.
 
 Rows are only ever added; the table itself refuses anything else. A change that stays has a row of its own
-(:func:`record`), written in the transaction of the change. What strangers can repeat without end, such as refusals,
-holds and wrong passwords, is gathered (:meth:`Audit.gather`): the first of its kind is written at once, what follows
-within a minute is counted in memory, and becomes one row when the minute is over.
+(:func:`record`), written in the transaction of the change. What can be repeated without end, such as refusals, holds,
+wrong passwords and one's own name, is gathered (:meth:`Audit.gather`): the first of its kind is written at once, what
+follows within a minute is counted in memory, and becomes one row when the minute is over.
 
 A row holds ids, addresses and the box's own words alone: no name, no secret, nothing that somebody typed.
 """

@@ -65,6 +65,9 @@ STOP_SECONDS = 3.0
 CERTIFICATE_SECONDS = 60.0
 """How often the certificates' files are looked at, for one that was renewed."""
 
+FOREIGN_CHANGE_AGAIN_SECONDS = 1.0
+"""When the plugins are told again of what another program wrote, where one could not take it in."""
+
 QUIET_CONNECTIONS = 50
 """With no more a look at all of Python's objects takes some 10 ms."""
 
@@ -141,6 +144,7 @@ class Host:
         self._sessions_of: dict[Identity, LightSession] = {}
         self._certificates: dict[str, ServedCertificate] = {}
         self._told_of_certificates = 0.0
+        self._foreign_change = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = contextlib.AsyncExitStack()
 
@@ -191,7 +195,7 @@ class Host:
         await asyncio.to_thread(self._way_back.require_sound, self.now())
         self.database.open(
             migrations_of(plugin_classes(self.settings)),
-            foreign_change=self._foreign_change,
+            foreign_change=self._foreign_change.set,
             settled=self.audit.settled,
         )
         self.audit.open()
@@ -231,6 +235,7 @@ class Host:
             default_role=self.settings.auth.default_role,
             closed_topics=[*self.commands, *self._server_topics],
         )
+        stack.callback(self._spawn(self._take_in_foreign_changes()).cancel)
         await stack.enter_async_context(self.broker.running())
         await self._open_doors(stack)
         self._backups.start()
@@ -316,15 +321,22 @@ class Host:
             async with asyncio.timeout(STOP_SECONDS):
                 await self.clients.end_all()
 
-    def _foreign_change(self) -> None:
-        async def tell() -> None:
-            try:
-                for plugin in self._plugins:
+    async def _take_in_foreign_changes(self) -> None:
+        """What another program wrote comes to every plugin, again and again until all have taken it in: with it users
+        are disabled, and no further news would tell of them."""
+        while True:
+            await self._foreign_change.wait()
+            self._foreign_change.clear()
+            for plugin in self._plugins:
+                try:
                     await plugin.database_changed()
-            except (StorageUnavailableError, Refusal) as error:
-                logger.error("What another program wrote could not be taken in: %s", error)
-
-        self._spawn(tell())
+                except (StorageUnavailableError, Refusal) as error:
+                    logger.error("What another program wrote is not taken in yet: %s", error)
+                    self._foreign_change.set()
+                except Exception:
+                    logger.exception("A plugin failed to take in what another program wrote")
+            if self._foreign_change.is_set():
+                await asyncio.sleep(FOREIGN_CHANGE_AGAIN_SECONDS)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

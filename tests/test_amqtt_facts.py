@@ -474,6 +474,20 @@ async def test_amqtts_anonymous_auth_plugin_works_unchanged(tmp_path: Path, clie
         await host.stop()
 
 
+async def test_the_cinema_is_shown_without_users_of_our_own(tmp_path: Path, client: OpenClient, door: str) -> None:
+    plugins: dict[str, dict[str, Any]] = {
+        "amqtt.plugins.authentication.AnonymousAuthPlugin": {},
+        "plugins.acl.AclPlugin": {},
+        "plugins.booking.plugin.BookingPlugin": {},
+    }
+    host = await start_box(tmp_path, plugins=plugins)
+    try:
+        guest = await (await client(host, door)).connect()
+        assert await guest.subscribe("seats/status/#") == b"\0"
+    finally:
+        await host.stop()
+
+
 async def test_auth_plugins_are_joined_by_and(tmp_path: Path, client: OpenClient, door: str) -> None:
     passwords = tmp_path / "passwords"
     passwords.write_text("bob:" + PasswordHash((Argon2Hasher(),)).hash("bob-demo") + "\n")

@@ -500,12 +500,35 @@ def test_who_booked_and_cancelled_a_hundred_times_within_a_day_books_no_more_unt
 def test_what_the_house_books_and_cancels_for_a_customer_is_not_the_customers_doing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "CANCELLED_PER_DAY", 2)
+    for name in ("CANCELLATIONS", "CANCELLATIONS_PER_ADDRESS"):
+        monkeypatch.setattr(rules, name, rules.Most(2, 3600))
     for _ in range(3):
         for owner in (ALICE, KIOSK):
             desk.cancel(KIOSK, desk.book(KIOSK, SEATS[:1], user_id=owner).answer.booking_id)
+        desk.cancel(MANAGER, desk.book(ALICE, SEATS[:1]).answer.booking_id)
     assert desk.book(KIOSK, SEATS[:1]).answer.status == "confirmed"
     assert desk.book(ALICE, SEATS[1:2]).answer.status == "confirmed"
+
+
+def test_a_showing_that_is_cancelled_is_nobodys_cancellation(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CANCELLATIONS", "CANCELLATIONS_PER_ADDRESS"):
+        monkeypatch.setattr(rules, name, rules.Most(1, 3600))
+    for seat_id in SEATS[:2]:
+        desk.book(ALICE, (seat_id,))
+    change(desk, "cancel", showing_id=SHOWING)
+    assert desk.book(ALICE, SEATS[:1], showing_id=LATE_SHOWING).answer.status == "confirmed"
+
+
+def test_the_latest_failure_is_kept_though_the_clock_was_set_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "FAILURES_KEPT_PER_CUSTOMER", 2)
+    desk.book(KIOSK, SEATS[:1])
+    for _ in range(2):
+        desk.book(ALICE, SEATS[:1])
+    desk.now -= HOUR
+    failed = desk.book(ALICE, SEATS[:1], booking_id=BOOKING)
+    assert failed.answer.status == "failed"
+    assert stored_outcome(desk.db, BOOKING) == failed.answer
+    assert BOOKING not in failed.effects.forgotten
 
 
 def test_a_start_with_the_clock_behind_moves_the_holds_and_those_whom_they_concern_are_told(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlite_utils
 
-from broker.plugin import NOBODY, Actor, Box, Entry, Identity, Refusal
+from broker.plugin import NOBODY, Actor, Box, Entry, Identity, Refusal, StorageUnavailableError
 from plugins.auth import trail, users
 from plugins.auth.guard import Guard, rank_of
 from plugins.auth.passwords import Passwords
@@ -336,16 +336,26 @@ class Accounts:
         return user
 
     async def database_changed(self) -> None:
-        """Another process wrote: end whom it changed, of those who signed in here."""
+        """Another process wrote: end whom it changed, of those who signed in here.
+
+        Raises the first error once all have been ended.
+        """
+        self._changes += 1  # perhaps of somebody who is signing in, and is not among them yet
         while True:
             changes, seen = self._changes, dict(self._signed_in)
             found = await self._box.database.read(lambda db: users.standings(db, seen))  # noqa: B023  # awaited
             if changes == self._changes:
                 break
+        errors: list[Exception] = []
         for user_id, before in seen.items():
             now = found.get(user_id)
             if now != before:
-                await self._end(user_id, now, deactivated=before.is_active and not (now and now.is_active))
+                try:
+                    await self._end(user_id, now, deactivated=before.is_active and not (now and now.is_active))
+                except (StorageUnavailableError, Refusal) as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     async def _end(
         self,

@@ -39,7 +39,8 @@ class Quota:
 class Guard:
     """Holds everybody to ``[limits]``, by address and by username. All that it refuses is 429 ``rate_limited``.
 
-    Whom the box knows from an address, because they signed in from there within 30 days, is kept out by no flood.
+    Whom the box knows from an address, because they signed in from there within 30 days, is refused for nobody's wrong
+    passwords, and waits in no line with strangers. Who shares that address and tries their name stands in theirs.
     """
 
     def __init__(self, box: Box, passwords: Passwords) -> None:
@@ -108,11 +109,10 @@ class Guard:
             if error is not None:
                 self._noted.pop(key, None)  # the next sign-in tries again
 
-        self._box.database.submit(lambda db: users.add_known_address(db, *key, now), told, quick=True)
+        self._box.database.submit(lambda db: users.add_known_address(db, user, address, now), told, quick=True)
 
     def forget(self, user_id: str) -> None:
-        """The user's standing has changed: nothing of before counts, no address and no password."""
-        self._passwords.forget(user_id)
+        """The user's standing has changed: where they signed in from before counts no more."""
         for key in [key for key in self._noted if key[0] == user_id]:
             del self._noted[key]
 

@@ -75,8 +75,8 @@ class Passwords:
         self._running = 0
         self._turns: Turns[asyncio.Future[None]] = Turns()
         self._key = secrets.token_bytes(32)
-        self._remembered: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
-        """By HMAC: the user and when to forget, soonest first."""
+        self._remembered: OrderedDict[bytes, float] = OrderedDict()
+        """By HMAC: when to forget, soonest first."""
         self._checking: dict[bytes, asyncio.Task[bool]] = {}
 
     @property
@@ -109,7 +109,7 @@ class Passwords:
             checking.add_done_callback(lambda task: self._checked(key, task))
         right = await asyncio.shield(checking)
         if right:
-            self._remember(key, user_id)
+            self._remember(key)
         return right
 
     def _checked(self, key: bytes, task: asyncio.Task[bool]) -> None:
@@ -132,7 +132,8 @@ class Passwords:
             if lost is None:
                 raise TurnRefusedError
             for other in lost:
-                other.set_exception(TurnRefusedError())
+                if not other.done():
+                    other.set_exception(TurnRefusedError())
             try:
                 await turn  # whoever leaves hands it over, still counted as running
             except BaseException:
@@ -156,11 +157,6 @@ class Passwords:
         """Make what :meth:`refuse` needs, so that its first call costs no more than the next."""
         await self._in_thread(_nobodys_hash)
 
-    def forget(self, user_id: str) -> None:
-        """Check this user's password anew next time."""
-        for key in [key for key, (owner, _) in self._remembered.items() if owner == user_id]:
-            del self._remembered[key]
-
     def close(self) -> None:
         """Let go of the threads, without waiting for a check under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -177,13 +173,13 @@ class Passwords:
         now = self._monotonic()
         while self._remembered:
             soonest = next(iter(self._remembered))
-            if self._remembered[soonest][1] > now:
+            if self._remembered[soonest] > now:
                 break
             del self._remembered[soonest]
         return key in self._remembered
 
-    def _remember(self, key: bytes, user_id: str) -> None:
-        self._remembered[key] = (user_id, self._monotonic() + REMEMBER_SECONDS)
+    def _remember(self, key: bytes) -> None:
+        self._remembered[key] = self._monotonic() + REMEMBER_SECONDS
         self._remembered.move_to_end(key)
         if len(self._remembered) > REMEMBER_AT_MOST:
             self._remembered.popitem(last=False)

@@ -251,7 +251,7 @@ def add_token(db: sqlite_utils.Database, user_id: str, token: str, *, now: float
     )
     db.conn.execute(
         "DELETE FROM tokens WHERE rowid IN "
-        "(SELECT rowid FROM tokens WHERE user_id = ? ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?)",
+        "(SELECT rowid FROM tokens WHERE user_id = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?)",
         [user_id, TOKENS_PER_USER],
     )
 
@@ -270,13 +270,16 @@ def is_known_address(db: sqlite_utils.Database, user_id: str, address: str, now:
     return row is not None
 
 
-def add_known_address(db: sqlite_utils.Database, user_id: str, address: str, now: float) -> None:
+def add_known_address(db: sqlite_utils.Database, user: User, address: str, now: float) -> None:
     """Remember that the user signed in from the address, and forget what is too old or too much.
 
-    Changes nothing where that was noted within a day.
+    Changes nothing where that was noted within a day, or where the user's standing is another by now.
     """
+    user_id, present = user.user_id, by_id(db, user.user_id)
     noted = "SELECT 1 FROM known_addresses WHERE user_id = ? AND address = ? AND at > ?"
-    if by_id(db, user_id) is None or db.conn.execute(noted, [user_id, address, now - NOTED_AGAIN_SECONDS]).fetchone():
+    if present is None or present.standing != user.standing:
+        return
+    if db.conn.execute(noted, [user_id, address, now - NOTED_AGAIN_SECONDS]).fetchone():
         return
     db.conn.execute("INSERT OR REPLACE INTO known_addresses VALUES (?, ?, ?)", [user_id, address, now])
     db.conn.execute(

@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from broker.plugin import Refusal
@@ -23,10 +24,18 @@ DAY_SECONDS = 24 * 3600
 FAILURES_KEPT_SECONDS = DAY_SECONDS
 FAILURES_KEPT_PER_CUSTOMER = 200
 KIOSK_MINE_SECONDS = 3600
-CANCELLED_PER_DAY = 100
-CANCELLED_PER_DAY_AND_ADDRESS = 1000
-"""Bookings that a visitor or customer, and all of one address, may have cancelled within a day: each stays in the books
-for ever."""
+
+
+class Most(NamedTuple):
+    """How many within how many seconds."""
+
+    number: int
+    seconds: int
+
+
+CANCELLATIONS = Most(100, DAY_SECONDS)
+CANCELLATIONS_PER_ADDRESS = Most(200, 3600)
+"""Bookings that a visitor or customer, and all of one address, may give back: each stays in the books for ever."""
 
 # Without 0 and O, 1, I and L, which people confuse when they read a number aloud.
 NUMBER_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
@@ -250,13 +259,13 @@ def hold_times(run: Run | None, now: float, terms: BookingSettings) -> tuple[flo
 # Cancelling
 
 
-def cancelled_too_often(number: int, oldest: float, now: float) -> Refusal:
-    """Why nobody books here any more today. ``oldest`` is when the first of the last ``number`` was cancelled."""
+def cancelled_too_often(most: Most, oldest: float, now: float) -> Refusal:
+    """Why nobody books here for now. ``oldest`` is when the first of so many was cancelled."""
     return Refusal(
         "rate_limited",
-        f"{number} bookings were cancelled within a day. Come back tomorrow, or ask at the desk.",
+        f"{most.number} bookings were cancelled within {most.seconds // 3600} h. Come back later, or ask at the desk.",
         status=429,
-        retry_after=oldest + DAY_SECONDS - now,
+        retry_after=oldest + most.seconds - now,
     )
 
 

@@ -54,11 +54,16 @@ def where_bookings_come_from(db: sqlite_utils.Database) -> None:
 
 
 @migrations()
-def where_cancellations_come_from(db: sqlite_utils.Database) -> None:
-    db.conn.execute(
+def who_cancelled(db: sqlite_utils.Database) -> None:
+    # NULL where nobody did: the showing was cancelled, or the account closed.
+    for statement in (
+        "ALTER TABLE bookings ADD COLUMN cancelled_by TEXT",
+        "DROP INDEX cancellations_of_a_user",
+        "CREATE INDEX cancellations_by_a_user ON bookings (cancelled_by, cancelled_at) WHERE cancelled_by IS NOT NULL",
         "CREATE INDEX cancellations_of_an_address ON bookings (address, cancelled_at) "
-        "WHERE status = 'cancelled' AND address IS NOT NULL"
-    )
+        "WHERE address IS NOT NULL AND cancelled_by = user_id",
+    ):
+        db.conn.execute(statement)
 
 
 ROOMS = """

@@ -351,16 +351,21 @@ class Service:
         await self._decided(decide)
 
     async def reload(self) -> None:
-        """Read the cinema anew, because another process wrote to it, and tell what is different now."""
-        done = asyncio.get_running_loop().create_future()
+        """Read the cinema anew, because another process wrote to it, and tell what is different now.
+
+        Raises Refusal ``storage_unavailable``.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def told(decided: Decided[Snapshot] | None, refusal: Refusal | None) -> None:
             if decided is not None:
-                self._replace_copy(decided.answer)
-            else:
-                logger.error("The cinema could not be read anew: %s", refusal)
-            if not done.done():
+                self._replace_copy(decided.answer)  # at once: the next transaction builds on it
+            if done.done():
+                return
+            if refusal is None:
                 done.set_result(None)
+            else:
+                done.set_exception(refusal)
 
         self._reopen(told)
         await done

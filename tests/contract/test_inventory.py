@@ -228,7 +228,7 @@ async def test_seats_of_disabled_accounts_return_and_with_them_their_addresss_sh
 async def test_an_address_that_books_and_cancels_with_one_account_after_the_other_is_told_the_same(
     box: Premises, join: Join, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "CANCELLED_PER_DAY_AND_ADDRESS", 3)
+    monkeypatch.setattr(rules, "CANCELLATIONS_PER_ADDRESS", rules.Most(3, 3600))
     call = http(box)
     for name in ("alice", "bob", "vera"):
         booked = await by_http(call, name).book(box.seats[:2])
@@ -243,12 +243,14 @@ async def test_an_address_that_books_and_cancels_with_one_account_after_the_othe
     elsewhere = await join(box, "carol", bind_address="127.0.0.2")
     await elsewhere.watch()
     assert (await elsewhere.book(box.seats[2:4]))["status"] == "confirmed"
+    box.clock.forward(3601)
+    assert (await by_http(call, "victor").book(box.seats[4:6]))["status"] == "confirmed"
 
 
 async def test_who_books_and_cancels_in_a_loop_is_told_to_come_back_tomorrow(
     box: Premises, join: Join, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "CANCELLED_PER_DAY", 4)
+    monkeypatch.setattr(rules, "CANCELLATIONS", rules.Most(4, rules.DAY_SECONDS))
     alice, call = await join(box, "alice"), http(box)
     await alice.watch()
     for _ in range(2):
