@@ -185,7 +185,8 @@ class Metrics(Collector):
     # Answering
 
     async def shared(self) -> bytes:
-        """The exposition, for strangers: up to :data:`SHARED_SECONDS` old, and collected once for all who wait."""
+        """All metrics in Prometheus' text format. For strangers: up to :data:`SHARED_SECONDS` old, and collected once
+        for all who wait."""
         if self._monotonic() >= self._shared_until:
             if self._collecting is None:
                 self._collecting = asyncio.ensure_future(self._collect_for_all())
@@ -209,11 +210,6 @@ class Metrics(Collector):
         now = self._monotonic()
         least, most = SHARED_SECONDS
         self._shared_until = now + min(max(least, (now - begun) / SHARE_OF_TIME), most)
-
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format, at once."""
-        taken: set[str] = set()
-        return b"".join(self._text(collector, taken) for collector in self._collectors)
 
     def _text(self, collector: Collector, taken: set[str]) -> bytes:
         """One collector's. ``taken`` are the names of those before it, to which its own are added."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from broker.metrics import Metrics
+
 Series = tuple[str, frozenset[tuple[str, str]]]
 """A sample's name and labels."""
 
@@ -33,3 +35,15 @@ class Scraped:
             for (sample, labels), value in self.values.items()
             if sample == name and len(labels) == 1 and value
         }
+
+
+async def scraped(metrics: Metrics) -> Scraped:
+    """All metrics as they are now, not what was collected for somebody a moment ago."""
+    metrics._shared_until = 0.0
+    return Scraped(await metrics.shared())
+
+
+def refusals(metrics: Metrics) -> dict[str, float]:
+    """What was refused, by reason, at once: to wait for."""
+    (family,) = (family for family in metrics.collect() if family.name == "lynrie_refusals")
+    return {sample.labels["reason"]: sample.value for sample in family.samples if sample.value}

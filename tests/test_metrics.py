@@ -18,20 +18,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from raw_mqtt import CONNACK, PUBACK, connect, publish
-from scraping import Scraped
+from scraping import Scraped, refusals, scraped
 from turned import Bench
 
 from broker.census import REASONS_OF_ENDS, UNIDENTIFIED
 from broker.connection import End
-from broker.host import Host
 from broker.metrics import OTHER, REASONS, Metrics
 from broker.storage.database import Database
 
 DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
-
-
-def scraped(host: Host) -> Scraped:
-    return Scraped(host.metrics.exposition())
 
 
 class Yields(Collector):
@@ -58,8 +53,8 @@ def has_anothers_name() -> Iterable[Metric]:
 # Reasons
 
 
-def test_every_reason_is_there_from_the_start() -> None:
-    found = Scraped(Metrics().exposition())
+async def test_every_reason_is_there_from_the_start() -> None:
+    found = await scraped(Metrics())
     assert {labels for name, labels in found.values if name == "lynrie_refusals_total"} == {
         frozenset({("reason", reason)}) for reason in (*REASONS, OTHER)
     }
@@ -70,24 +65,25 @@ def test_every_reason_is_there_from_the_start() -> None:
 def test_a_reason_that_nobody_named_makes_no_label(reason: str) -> None:
     metrics = Metrics()
     metrics.refused(cast(Any, reason))
-    found = Scraped(metrics.exposition())
-    assert found.counted("lynrie_refusals_total") == {reason if reason in REASONS else OTHER: 1}
+    assert refusals(metrics) == {reason if reason in REASONS else OTHER: 1}
 
 
 # Collectors
 
 
 @pytest.mark.parametrize("yields", [breaks, cannot_be_written, has_anothers_name])
-def test_a_collector_that_fails_is_left_out_and_the_others_are_heard(yields: Callable[[], Iterable[Metric]]) -> None:
+async def test_a_collector_that_fails_is_left_out_and_the_others_are_heard(
+    yields: Callable[[], Iterable[Metric]],
+) -> None:
     metrics = Metrics()
     metrics.add(Yields(yields), Yields(lambda: [GaugeMetricFamily("behind_it", "Behind it.", 5)]))
-    found = Scraped(metrics.exposition())
+    found = await scraped(metrics)
     assert found("behind_it") == 5
     assert found("lynrie_refusals_total", reason="host") == 0
     assert "half_of_it" not in found.text
     assert "no_number" not in found.text
     assert "Not the box's" not in found.text
-    assert Scraped(metrics.exposition())("lynrie_collector_failures_total") == 1
+    assert (await scraped(metrics))("lynrie_collector_failures_total") == 1
 
 
 @pytest.mark.parametrize(("takes", "shared"), [(0.0, 0.25), (0.05, 1.0), (2.0, 5.0)])
@@ -122,7 +118,7 @@ async def test_a_batch_is_measured_when_it_is_on_disk(tmp_path: Path) -> None:
         await database.write(lambda db: None)
     finally:
         await database.close()
-    found = Scraped(metrics.exposition())
+    found = await scraped(metrics)
     assert found("lynrie_batch_jobs_count") == 2
     assert found("lynrie_batch_jobs_sum") == 4
     assert found("lynrie_batch_jobs_bucket", le="1.0") == 1
@@ -159,7 +155,7 @@ async def test_packets_messages_and_bytes_are_counted_by_door(box: StartBox, cli
     await ann.send(publish("add", b"x", qos=1, packet_id=7), publish("plain", b"y" * 1000))
     await ann.packets(3)
     await ann.silence()
-    found = scraped(host)
+    found = await scraped(host.metrics)
     assert found.counted("lynrie_packets_received_total") == {
         "connect": 1,
         "subscribe": 1,
@@ -176,7 +172,7 @@ async def test_packets_messages_and_bytes_are_counted_by_door(box: StartBox, cli
     late = await (await client(host, door)).connect("bob")
     await late.subscribe("count/#")
     await late.packets(1)
-    assert scraped(host)("lynrie_messages_sent_total", kind="present") == 1
+    assert (await scraped(host.metrics))("lynrie_messages_sent_total", kind="present") == 1
 
 
 async def test_what_a_connection_sent_and_got_is_still_counted_when_it_has_ended(
@@ -185,10 +181,10 @@ async def test_what_a_connection_sent_and_got_is_still_counted_when_it_has_ended
     host = await box()
     ann = await (await client(host, door)).connect("ann")
     await ann.silence()
-    before = scraped(host)
+    before = await scraped(host.metrics)
     await ann.close()
     await until(lambda: not len(host.clients))
-    found = scraped(host)
+    found = await scraped(host.metrics)
     for name in ("lynrie_received_bytes_total", "lynrie_sent_bytes_total"):
         assert found(name, door=door) >= before(name, door=door) > 0
     assert found("lynrie_connections", door=door, role="customer") == 0
@@ -205,7 +201,7 @@ async def test_every_end_is_counted_and_as_a_refusal_where_it_is_a_limits_doing(
     with contextlib.suppress(ConnectionError):
         assert await ann.packet() is None
     await until(lambda: not len(host.clients))
-    found = scraped(host)
+    found = await scraped(host.metrics)
     assert found.counted("lynrie_connections_ended_total") == {how.name.lower(): 1}
     reason = REASONS_OF_ENDS.get(how)
     assert found.counted("lynrie_refusals_total") == ({} if reason is None else {reason: 1})
@@ -215,14 +211,14 @@ async def test_who_has_not_been_let_in_yet_has_no_role(box: StartBox, client: Op
     host = await box()
     await client(host)
     await until(lambda: len(host.clients))
-    assert scraped(host)("lynrie_connections", door="tcp", role=UNIDENTIFIED) == 1
+    assert (await scraped(host.metrics))("lynrie_connections", door="tcp", role=UNIDENTIFIED) == 1
 
 
 async def test_a_role_that_the_settings_do_not_name_makes_no_label(box: StartBox, client: OpenClient) -> None:
     plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}, "sample_plugins.Rules": {}}
     host = await box(plugins=plugins, auth={"default_role": "stagehand"})
     await (await client(host)).connect("ann")
-    found = scraped(host)
+    found = await scraped(host.metrics)
     assert found("lynrie_connections", door="tcp", role=OTHER) == 1
     assert "stagehand" not in found.text
 
@@ -235,7 +231,7 @@ async def test_what_waits_for_a_client_that_does_not_read_is_summed(box: StartBo
     for number in range(1, 101):
         await bob.send(publish("plain", b"x" * 60_000, qos=1, packet_id=number))
         await bob.next(PUBACK)
-    assert scraped(host)("lynrie_outbound_waiting_bytes") > 1_000_000
+    assert (await scraped(host.metrics))("lynrie_outbound_waiting_bytes") > 1_000_000
 
 
 # No label comes from a client
@@ -245,7 +241,7 @@ NASTY = 'nasty"label\\{}='
 
 async def test_nothing_that_a_client_sends_adds_a_series(box: StartBox, client: OpenClient) -> None:
     host = await box()
-    before = scraped(host)
+    before = await scraped(host.metrics)
     ann = await (await client(host)).connect("ann", client_id=NASTY, will=(NASTY, NASTY.encode()))
     await ann.subscribe(NASTY, f"{NASTY}/#", f"secret/{NASTY}")
     await ann.send(publish(NASTY, NASTY.encode(), qos=1, packet_id=1, retain=True))
@@ -261,7 +257,7 @@ async def test_nothing_that_a_client_sends_adds_a_series(box: StartBox, client: 
         writer.write(f"GET /{NASTY}?{NASTY} HTTP/1.1\r\n{head}\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
     writer.close()
-    after = scraped(host)
+    after = await scraped(host.metrics)
     assert "nasty" not in after.text
     assert after.values.keys() == before.values.keys()
 
@@ -277,7 +273,7 @@ async def test_names_units_and_help_are_as_prometheus_asks(cinema: StartBox) -> 
     host = await cinema()
     types = ("counter", "gauge", "histogram", "summary", "untyped", "info")
     others = "minutes|hours|days|weeks|milliseconds|microseconds|ms|sec|s|us|kb|mb|kib|mib|bits|percent|m|h|d|b"
-    for family in scraped(host).families:
+    for family in (await scraped(host.metrics)).families:
         name = family.name
         assert re.fullmatch(r"(lynrie|process|python)(_[a-z]+)+", name), name
         assert family.documentation, name
@@ -294,5 +290,5 @@ async def test_names_units_and_help_are_as_prometheus_asks(cinema: StartBox) -> 
 async def test_the_page_about_metrics_names_every_metric_and_every_reason(cinema: StartBox) -> None:
     host = await cinema()
     told = set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(), re.MULTILINE))
-    own = {name for name in family_names(scraped(host)) if name.startswith("lynrie")}
+    own = {name for name in family_names(await scraped(host.metrics)) if name.startswith("lynrie")}
     assert told == own | {*REASONS, OTHER}

@@ -14,7 +14,7 @@ from boxes import plugin, until
 from conftest import Living, OpenClient, StartBox
 from raw_mqtt import PINGREQ, connect, publish
 from sample_plugins import COMMAND, Counter
-from scraping import Scraped
+from scraping import refusals, scraped
 
 from bench import framing
 from bench.framing import client_frame
@@ -58,11 +58,6 @@ class Caller:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def refusals(host: Host) -> dict[str, float]:
-    """What was refused, by reason."""
-    return Scraped(host.metrics.exposition()).counted("lynrie_refusals_total")
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -239,7 +234,7 @@ async def test_frames_with_nothing_of_mqtt_in_them_count_as_messages(box: StartB
     await caller.send(frame * 4 + ping)
     assert (await caller.read(PINGRESP)).count(b"\x8a\x01?") == (4 if opcode == 9 else 0)
     await caller.send(frame + ping)
-    await until(lambda: refusals(host) == {"messages_per_second": 1})
+    await until(lambda: refusals(host.metrics) == {"messages_per_second": 1})
     next(iter(host.clients)).end(End.SHUTDOWN)
     assert PINGRESP not in await caller.read()
     caller.close()
@@ -273,8 +268,8 @@ async def test_a_frame_that_breaks_the_rules_is_counted_logged_and_closes_for_go
     assert (await caller.read()).endswith(b"\x88\x02" + status.to_bytes(2))
     caller.close()
     await until(lambda: not len(host.clients))
-    assert refusals(host) == {reason: 1}
-    assert Scraped(host.metrics.exposition()).counted("lynrie_connections_ended_total") == {how: 1}
+    assert refusals(host.metrics) == {reason: 1}
+    assert (await scraped(host.metrics)).counted("lynrie_connections_ended_total") == {how: 1}
     assert End[how.upper()].value in caplog.text
     assert "secret" not in caplog.text
 
@@ -302,8 +297,8 @@ async def test_a_websocket_without_a_connect_is_late_and_counted_once(box: Start
     await caller.send(framing.upgrade("localhost", 80))
     assert b" 101 " in await caller.read()  # to the end
     await until(lambda: not len(host.clients))
-    assert refusals(host) == {"connect_seconds": 1}
-    assert Scraped(host.metrics.exposition()).counted("lynrie_connections_ended_total") == {"late": 1}
+    assert refusals(host.metrics) == {"connect_seconds": 1}
+    assert (await scraped(host.metrics)).counted("lynrie_connections_ended_total") == {"late": 1}
     caller.close()
 
 

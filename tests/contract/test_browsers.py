@@ -23,6 +23,7 @@ from aiohttp import web
 from boxes import until
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from scraping import refusals
 
 from contract.chromium import Chromium, Tab
 from contract.conftest import OpenHouse
@@ -94,12 +95,6 @@ def somebody_elses_site() -> web.Application:
 def all_that_is_kept(premises: Premises) -> list[str]:
     with contextlib.closing(sqlite3.connect(premises.path)) as db:
         return list(db.iterdump())
-
-
-def refused(premises: Premises, reason: str) -> int:
-    told = premises.host.metrics.exposition().decode()
-    [line] = [line for line in told.splitlines() if f'reason="{reason}"' in line]
-    return int(float(line.split()[-1]))
 
 
 # Pages of other sites
@@ -200,7 +195,7 @@ async def test_a_page_of_another_site_changes_nothing_and_reads_nothing(
         tab = await chromium.open(f"http://{name}:{port}/")
         found = await tab.run(ATTACKS, f"http://{address}:{box.host.web_addresses[0][1]}", box.house.tokens["alice"])
         assert what_was_read(found) == []
-        await until(lambda: refused(box, "origin") >= REFUSED_BY_ORIGIN)
+        await until(lambda: refusals(box.host.metrics).get("origin", 0) >= REFUSED_BY_ORIGIN)
         await tab.close()
     assert all_that_is_kept(box) == before
 
@@ -215,7 +210,7 @@ async def test_a_page_without_an_origin_changes_nothing_and_reads_nothing(
         found = await tab.run(FROM_A_SANDBOX, box.url(""), box.house.tokens["alice"], ATTACKS)
         assert found.pop("origin") == "null"
         assert what_was_read(found) == []
-        await until(lambda: refused(box, "origin") >= REFUSED_BY_ORIGIN)
+        await until(lambda: refusals(box.host.metrics).get("origin", 0) >= REFUSED_BY_ORIGIN)
         await tab.close()
     assert all_that_is_kept(box) == before
 
@@ -253,7 +248,7 @@ async def test_a_name_that_is_pointed_at_the_box_after_its_page_was_loaded_opens
     found = await tab.run(AS_IF_ITS_OWN, box.house.tokens["alice"])
     assert found.pop("socket") == "closed"
     assert all(came == [421, "misdirected_request"] for came in found.values()), found
-    assert refused(box, "host") >= len(found) + 1  # a browser asks once more after a 421
+    assert refusals(box.host.metrics).get("host", 0) >= len(found) + 1  # a browser asks once more after a 421
     assert all_that_is_kept(box) == before
     await tab.close()
 

@@ -31,6 +31,7 @@ from raw_mqtt import (
     publish,
     subscribe,
 )
+from scraping import refusals
 
 from contract import house
 from contract.conftest import OpenHouse
@@ -109,9 +110,7 @@ class Street:
 
     def refused(self, reason: str) -> float:
         """How many refusals the box has counted for that reason."""
-        families = self.box.host.metrics.collect()
-        samples = [sample for family in families for sample in family.samples if sample.name == "lynrie_refusals_total"]
-        return next(sample.value for sample in samples if sample.labels["reason"] == reason)
+        return refusals(self.box.host.metrics).get(reason, 0)
 
 
 OpenStreet = Callable[..., Awaitable[Street]]

@@ -13,7 +13,7 @@ from conftest import OpenClient
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 from raw_mqtt import CONNACK, SUBACK, connect, publish, subscribe
-from scraping import Scraped
+from scraping import Scraped, scraped
 
 from broker.doors.metrics import CONNECTIONS
 from contract.conftest import Join, OpenHouse
@@ -173,7 +173,7 @@ async def test_a_booking_is_counted_once_by_its_outcome(box: Premises, join: Joi
     assert found.counted("lynrie_command_errors_total") == {"invalid_json": 1}
     assert found("lynrie_batch_jobs_sum") >= 7
     await box.host.database.write(lambda db: None)  # nothing is being written while the next is read
-    found = Scraped(box.host.metrics.exposition())
+    found = await scraped(box.host.metrics)
     assert found("lynrie_commit_seconds_count") == found("lynrie_batch_jobs_count") > 0
 
 
