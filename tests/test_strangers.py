@@ -12,13 +12,14 @@ import threading
 import pytest
 from boxes import plugin, until
 from conftest import Living, OpenClient, StartBox
-from raw_mqtt import PINGREQ, connect, publish
+from raw_mqtt import PINGREQ, PUBACK, connect, publish, subscribe
 from sample_plugins import COMMAND, Counter
 from scraping import refusals, scraped
 
 from bench import framing
 from bench.framing import client_frame
 from broker.connection import MAX_WAITING_COMMANDS, Connection, End
+from broker.doors import wire
 from broker.doors.guarded import GuardedHandler
 from broker.host import Host
 from broker.rates import Rate
@@ -216,8 +217,8 @@ async def test_a_wrong_request_is_answered_in_json_without_repeating_it(box: Sta
 # WebSocket
 
 
-async def browser(host: Host) -> Caller:
-    caller = await Caller.open(host)
+async def browser(host: Host, *, receive_buffer: int | None = None) -> Caller:
+    caller = await Caller.open(host, receive_buffer=receive_buffer)
     await caller.send(framing.upgrade("localhost", 80))
     assert b" 101 " in await caller.read(b"\r\n\r\n")
     return caller
@@ -285,6 +286,27 @@ async def test_a_frame_that_breaks_the_rules_leaves_nothing_for_the_collector(
     await caller.read()
     caller.close()
     await until(lambda: living(Connection) + living(GuardedHandler) == 0)
+
+
+@pytest.mark.parametrize(
+    "last", [client_frame(b"\x03\xe8", opcode=8), b"\x82\x06secret"], ids=["close frame", "unmasked frame"]
+)
+async def test_who_ends_a_websocket_and_reads_no_more_is_dropped(
+    box: StartBox, client: OpenClient, monkeypatch: pytest.MonkeyPatch, last: bytes
+) -> None:
+    monkeypatch.setattr(wire, "CLOSE_SECONDS", 0.1)
+    host = await box()
+    stuck = await browser(host, receive_buffer=4096)
+    await stuck.send(client_frame(connect()) + client_frame(subscribe("news")))
+    await until(lambda: any(connection.subscriptions for connection in host.clients))
+    (connection,) = host.clients
+    ann = await (await client(host)).connect("ann")
+    while not connection.wire.buffered():
+        await ann.send(publish("news", b"x" * 10_000, qos=1, packet_id=1))
+        await ann.next(PUBACK)
+    await stuck.send(last)
+    await until(lambda: len(host.places) == 1)
+    stuck.close()
 
 
 @pytest.mark.parametrize("asks_first", [False, True], ids=["at once", "after a request"])

@@ -32,8 +32,9 @@ class TransportWire:
         if not self._transport.is_closing():
             self.write(self.goodbye(again=again))
             self._transport.close()
-            # By a weak reference: where all has left at once, nothing stays for the timer's sake.
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, _drop, weakref.ref(self._transport))
+        # Also one that aiohttp has closed already, which waits for its reader. By a weak reference: where all has left
+        # at once, nothing stays for the timer's sake.
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, _drop, weakref.ref(self._transport))
 
     def goodbye(self, *, again: bool) -> bytes:
         """What the door says last; ``again`` tells a browser that it may come back."""
