@@ -158,8 +158,8 @@ def files_aside(database: Path) -> list[Path]:
     """What was set aside from this place, the oldest first: databases, and what was left of one that was gone."""
     real = database.resolve()
     found = [path for why in (DAMAGED, REPLACED) for path in real.parent.glob(f"{_escaped(real.name)}.{why}-*")]
-    moments = {path: path.name.removeprefix(f"{real.name}.").partition("-")[2] for path in found if _tells_itself(path)}
-    return sorted(moments, key=lambda path: moments[path])
+    own = filter(_tells_itself, found)
+    return sorted(own, key=lambda path: path.name.removeprefix(f"{real.name}.").partition("-")[2])  # its moment
 
 
 def _tells_itself(path: Path) -> bool:
