@@ -40,7 +40,7 @@ PACKETS_PER_TURN = 64
 """Packets of one connection that are handled before others have their turn."""
 
 NOTHING = b""
-"""What is sent for a message at QoS 0 in the place of an acknowledgement."""
+"""What is sent for a message at QoS 0 in the place of an acknowledgement, and has been read of what came already."""
 
 GOODBYE_SECONDS = 5.0
 """How long a DISCONNECT waits for the outcomes of commands sent before it, so that they are still acknowledged."""
@@ -69,6 +69,9 @@ class Wire(Protocol):
 
     def buffered(self) -> int:
         """Bytes written that the kernel has not taken yet."""
+
+    def has_hung_up(self) -> bool:
+        """Whether the peer has closed the connection, also where what it sent before is not read yet."""
 
     def close(self, *, again: bool) -> None:
         """Close without waiting for the peer; ``again`` tells a browser that it may come back."""
@@ -383,7 +386,11 @@ class Connection:
                 # Heard is a whole packet, not a byte of one. The time that answering it took is not silence.
                 self._last_heard = asyncio.get_running_loop().time()
                 self._unread = []
-            self.framer.check()
+            if self.congested:
+                await self._until_taken()
+            self._unread = self.framer.feed(NOTHING)  # what came together with them
+            if self._unread:
+                continue
             data = await self._read()
             if self.ended is not None:
                 return self.ended
@@ -465,12 +472,23 @@ class Connection:
         return kind == PacketType.PUBREL and int.from_bytes(body) in self._qos2
 
     async def _slow_down(self) -> None:
-        """Read on only when the user may send another message. That is not silence, for nobody reads meanwhile."""
+        """Read on only when the user may send another message. That is not silence, for nobody reads meanwhile; nor
+        would anybody notice that the client has left."""
         self.switchboard.refused("messages_per_second")
         while self.ended is None and (seconds := self.switchboard.messages.take(self.rate_key)):
+            if self.wire.has_hung_up():
+                self.end(End.LOST)
+                return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wait()
+
+    async def _until_taken(self) -> None:
+        """Read on only when the client takes what it is answered. It would else make as much wait as it likes, for what
+        answers it is not held back by the fan-out."""
+        most = 2 * self.switchboard.limits.outbound_bytes
+        while self.ended is None and self.congested and self.wire.buffered() > most + self.spared_bytes:
+            await self._wait()
 
     async def _acknowledge_before_goodbye(self) -> None:
         if self._acknowledgements:
@@ -522,6 +540,13 @@ class Connection:
             if not self.congested and self.wire.buffered() > limit + self.spared_bytes:
                 self.congested = True
                 self.switchboard.wait_for_drain(self)
+
+    def drained(self) -> None:
+        """What waited has been taken."""
+        self.congested = False
+        self.must_deliver_bytes = 0
+        self.spared_bytes = 0
+        self._wake()
 
     @property
     def taken_bytes(self) -> int:

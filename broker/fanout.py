@@ -416,9 +416,7 @@ class Fanout:
             del self._draining[connection]
         elif connection.wire.buffered() <= min(ROOM_BYTES, self._outbound_bytes // 2):
             del self._draining[connection]
-            connection.congested = False
-            connection.must_deliver_bytes = 0
-            connection.spared_bytes = 0
+            connection.drained()
             self._pump(connection)
         elif connection.taken_bytes > before:
             connection.progress = (connection.taken_bytes, now)

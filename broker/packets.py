@@ -7,6 +7,7 @@ parses the rest as further packets (amqtt.md, fact 9).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sized
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -60,6 +61,12 @@ _PUBLISH = int(PacketType.PUBLISH)
 FROM_CLIENT = frozenset(int(kind) for kind in _FLAGS) | {_PUBLISH}
 _REQUIRED_FLAGS = {int(kind): flags for kind, flags in _FLAGS.items()}
 
+PACKETS_AT_ONCE = 256
+"""Packets that are cut from what came before they are answered: two bytes of a stranger's are a hundred here."""
+
+FILTERS_AT_MOST = 1024
+"""Topic filters of one packet, which is malformed with more: each takes its time and an answer."""
+
 
 def _anew(error: MalformedPacketError) -> MalformedPacketError:
     """The same without its frames: they keep the framer that keeps the error, and all of the connection with it."""
@@ -69,10 +76,11 @@ def _anew(error: MalformedPacketError) -> MalformedPacketError:
 class Framer:
     """Cuts a client's bytes into packets.
 
-    ``feed`` returns each whole packet as ``(first byte, body)``; an incomplete rest waits for more. A fixed header
-    that breaks a rule or announces more than ``max_packet_bytes`` ends the packets, so that no more than one packet's
-    bytes are ever kept: :meth:`check` then raises, as does ``feed`` if none came whole before it. What came before is
-    given out, so that what takes effect does not depend on how the network cut the bytes.
+    ``feed`` returns whole packets as ``(first byte, body)``, at most :data:`PACKETS_AT_ONCE` of them; feed it nothing
+    until it returns none, and what is left is an incomplete packet, which waits for more. A fixed header that breaks a
+    rule or announces more than ``max_packet_bytes`` ends the packets, so that no more than one packet's bytes are ever
+    kept: the next ``feed`` then raises, as does this one if none came whole before it. What came before is given out,
+    so that what takes effect does not depend on how the network cut the bytes.
     """
 
     __slots__ = ("_broken", "_buffer", "_max_packet_bytes")
@@ -82,17 +90,9 @@ class Framer:
         self._broken: MalformedPacketError | None = None
         self._max_packet_bytes = max_packet_bytes
 
-    @property
-    def is_mid_packet(self) -> bool:
-        return bool(self._buffer)
-
-    def check(self) -> None:
-        """Raise MalformedPacketError if what follows the packets given out is malformed."""
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         if self._broken is not None:
             raise _anew(self._broken)
-
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        self.check()
         packets: list[tuple[int, bytes]] = []
         try:
             self._cut(self._buffer + data if self._buffer else data, packets)
@@ -104,7 +104,7 @@ class Framer:
 
     def _cut(self, data: bytes, packets: list[tuple[int, bytes]]) -> None:
         start, end = 0, len(data)
-        while start < end:
+        while start < end and len(packets) < PACKETS_AT_ONCE:
             first = data[start]
             self._check_header(first)
             length, shift, body = 0, 0, start + 1
@@ -291,6 +291,7 @@ def parse_subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
     packet_id = _packet_id(fields.uint16())
     filters: list[tuple[str, int]] = []
     while fields:
+        _require_few(filters)
         topic_filter, qos = _filter(fields), fields.byte()
         if qos > 2:
             raise MalformedPacketError("MQTT-3.8.3-4: a requested QoS is 0, 1 or 2")
@@ -306,10 +307,16 @@ def parse_unsubscribe(body: bytes) -> tuple[int, list[str]]:
     packet_id = _packet_id(fields.uint16())
     filters: list[str] = []
     while fields:
+        _require_few(filters)
         filters.append(_filter(fields))
     if not filters:
         raise MalformedPacketError("MQTT-3.10.3-2: an UNSUBSCRIBE has at least one topic filter")
     return packet_id, filters
+
+
+def _require_few(filters: Sized) -> None:
+    if len(filters) >= FILTERS_AT_MOST:
+        raise MalformedPacketError(f"a packet has at most {FILTERS_AT_MOST} topic filters")
 
 
 def _filter(fields: _Body) -> str:

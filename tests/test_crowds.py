@@ -20,6 +20,7 @@ from conftest import Certificate, StartBox, encrypted
 from raw_mqtt import (
     CONNACK,
     DISCONNECT,
+    PINGREQ,
     PUBACK,
     PUBLISH,
     PUBREC,
@@ -42,6 +43,7 @@ from broker.doors.guarded import GuardedHandler
 from broker.doors.tcp import StreamWire
 from broker.host import Host
 from broker.overrides import LightHandler, LightSession
+from broker.rates import Rate
 
 OF_EACH = 4
 """Connections for each state, door and way of leaving: 1,024 in all."""
@@ -176,6 +178,13 @@ async def stuck(crowd: Crowd) -> None:
     await client.subscribe("flood", qos=0)
 
 
+async def slowed_down(crowd: Crowd) -> None:
+    """More than is read at once, so that the end of it all stands behind what nobody reads."""
+    client = await crowd.sign_in()
+    for _ in range(4):
+        await client.send(PINGREQ * 30_000)
+
+
 async def taken_over(crowd: Crowd) -> None:
     await crowd.sign_in(client_id="one")
 
@@ -223,6 +232,12 @@ async def presents_are_large(host: Host) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def one_message_a_second(host: Host) -> AsyncIterator[None]:
+    host.messages = Rate(1, 1)
+    yield
+
+
+@asynccontextmanager
 async def nothing_is_written(host: Host) -> AsyncIterator[None]:
     with held_writer(host):
         yield
@@ -245,6 +260,7 @@ STATES: dict[str, tuple[State, During]] = {
     "with QoS 2 in flight": (with_qos_2_in_flight, nothing_is_held_up),
     "with commands waiting": (with_commands_waiting, nothing_is_written),
     "stuck": (stuck, nothing_is_held_up),
+    "slowed down": (slowed_down, one_message_a_second),
     "taken over": (taken_over, nothing_is_held_up),
     "revoked": (revoked, nothing_is_held_up),
 }

@@ -15,6 +15,7 @@ from boxes import until
 from conftest import Certificate, Living, StartBox, encrypted
 from raw_mqtt import CONNACK, DISCONNECT, RawClient, TcpTransport, connect, subscribe
 from raw_tls import TlsTransport, reset, trusting
+from scraping import refusals
 
 from broker.doors.encrypted import BUFFER_BYTES, TlsLayer
 from broker.doors.sockets import ACCEPTED_AT
@@ -133,6 +134,26 @@ async def test_a_tls_connection_comes_but_once(box: StartBox, certificate: Certi
     await until(lambda: len(host.places) == 6)
     for transport in whole:
         await transport.close()
+
+
+@pytest.mark.parametrize("cut", [0, 20], ids=["in one record", "in two records"])
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_a_request_over_tls_ends_without_anybody_being_stuck(
+    box: StartBox, certificate: Certificate, connection: str, cut: int
+) -> None:
+    """Either by the box at once, or by the time that it gives a browser for its next request."""
+    host = await box(listeners=encrypted(certificate), limits={"connect_seconds": 0.5, "stuck_seconds": 1.0})
+    request = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n".encode()
+    caller = await TlsTransport.open(host.web_addresses[0], trusting(certificate))
+    for record in filter(None, (request[:cut], request[cut:])):
+        await caller.send(record)
+    answered = b""
+    async with asyncio.timeout(10):
+        while data := await caller.read():
+            answered += data
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert refusals(host.metrics) == {}
+    await caller.close()
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -33,7 +34,7 @@ def understand(data: bytes) -> list[object]:
         else parse.get(PacketType(first >> 4), packets.parse_packet_id)(body)
         for first, body in framer.feed(data)
     ]
-    framer.check()
+    assert framer.feed(b"") == []
     return understood
 
 
@@ -75,7 +76,24 @@ def test_a_filter_with_misplaced_wildcards_is_for_the_suback_to_refuse() -> None
 def test_the_longest_remaining_length_is_read() -> None:
     framer = Framer(268_435_455 + 5)
     assert framer.feed(b"\x30\xff\xff\xff\x7f") == []
-    assert framer.is_mid_packet
+    assert framer._buffer == b"\x30\xff\xff\xff\x7f"
+
+
+def test_of_many_packets_some_come_at_once_and_the_rest_after_them() -> None:
+    framer, number = Framer(LARGEST), 2 * packets.PACKETS_AT_ONCE + 3
+    found = [framer.feed(PINGREQ * number)]
+    while found[-1]:
+        found.append(framer.feed(b""))
+    assert [len(some) for some in found] == [packets.PACKETS_AT_ONCE] * 2 + [3, 0]
+
+
+@pytest.mark.parametrize("send", [subscribe, unsubscribe])
+def test_a_packet_has_a_thousand_filters_at_most(send: Callable[..., bytes]) -> None:
+    filters = ["a"] * packets.FILTERS_AT_MOST
+    ((_, found),) = understand(send(*filters))
+    assert len(found) == packets.FILTERS_AT_MOST
+    with pytest.raises(MalformedPacketError, match="at most 1024 topic filters"):
+        understand(send(*filters, "a"))
 
 
 def test_what_we_send_is_read_back_by_the_same_rules() -> None:
@@ -143,7 +161,7 @@ def test_however_the_bytes_are_cut_the_same_packets_come_out(sent: list[bytes], 
     ]
     assert found == Framer(LARGEST).feed(stream)
     assert [packet(first, body) for first, body in found] == sent
-    assert not framer.is_mid_packet
+    assert framer.feed(PINGREQ) == [(0xC0, b"")]
 
 
 @given(st.lists(WELL_FORMED, max_size=4), st.sampled_from([b"\x36", b"\xf0", b"\x30\x80\x80\x04"]), st.data())
@@ -156,7 +174,7 @@ def test_however_the_bytes_are_cut_what_came_before_the_malformed_packet_comes_o
         while True:
             end = data.draw(st.integers(start + 1, max(start + 1, len(stream))))
             found += framer.feed(stream[start:end])
-            framer.check()
+            assert framer.feed(b"") == []
             start = end
     except MalformedPacketError:
         pass

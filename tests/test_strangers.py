@@ -12,7 +12,7 @@ import threading
 import pytest
 from boxes import plugin, until
 from conftest import Living, OpenClient, StartBox
-from raw_mqtt import PINGREQ, PUBACK, connect, publish, subscribe
+from raw_mqtt import PINGREQ, PUBACK, SUBACK, RawClient, TcpTransport, connect, publish, subscribe
 from sample_plugins import COMMAND, Counter
 from scraping import refusals, scraped
 
@@ -355,6 +355,35 @@ async def test_commands_at_qos_0_wait_their_turn_like_others(box: StartBox, clie
     finally:
         may_write.set()
     await until(lambda: len(taken) == 1000)
+
+
+async def test_answers_that_nobody_reads_do_not_pile_up_and_come_when_they_are_read(box: StartBox) -> None:
+    most = 4096
+    host = await box(limits={"outbound_bytes": most})
+    transport = await TcpTransport.open(host.tcp_addresses[0], receive_buffer=4096)
+    stranger = RawClient(transport)
+    await stranger.connect()
+    (connection,) = host.clients._open
+    refused = ["news"] * 1024  # which cost the box an answer of a thousand bytes
+    sending = asyncio.create_task(transport.send(subscribe(*refused) * 600))
+    await until(lambda: connection._room_waiter is not None)
+    assert connection.congested
+    assert connection.wire.buffered() < 2 * most + 65536  # the answers to what had come in by then
+    for _ in range(600):
+        await stranger.next(SUBACK)
+    await sending
+
+
+@pytest.mark.parametrize("door", ["tcp", "web"])
+async def test_the_kernel_notices_who_vanishes_within_two_minutes(box: StartBox, client: OpenClient, door: str) -> None:
+    host = await box()
+    await (await client(host, door)).connect("ann")
+    (connection,) = host.clients._open
+    accepted = connection.wire._transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    idle, between, times = (accepted.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+    assert idle + between * times <= 120
 
 
 async def test_a_topic_too_deep_to_be_meant_is_forbidden(box: StartBox, client: OpenClient) -> None:

@@ -112,6 +112,9 @@ class MemoryWire:
     def buffered(self) -> int:
         return self._waiting
 
+    def has_hung_up(self) -> bool:
+        return not self.is_open
+
     def take(self, size: int) -> None:
         self._waiting = max(0, self._waiting - size)
 

@@ -81,7 +81,8 @@ class GuardedHandler(web.RequestHandler):
             if self._places.refused_now > REFUSALS_AT_ONCE:
                 reset(transport)
                 return
-        transport.set_write_buffer_limits(high=0)  # whatever waits is watched
+        # Whatever waits is watched. Not 0: asyncio's TLS would say of nothing that it waits.
+        transport.set_write_buffer_limits(high=1)
         seconds = time_left(transport, self._limits.connect_seconds)
         self._deadline = self._loop_of_door.call_later(seconds, self._drop, "connect_seconds")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import socket
 import struct
 import sys
@@ -21,6 +22,15 @@ BACKLOG = 1024
 ACCEPTS_PER_TURN = 16
 """Clients that come in before who is in already has a turn: each costs half a millisecond until it has its present."""
 
+VANISHED = [
+    (getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+]
+"""The kernel asks a peer of whom it has not heard for a minute, and after two knows that it is gone: MQTT's keep-alive
+does not tell while the box itself does not read."""
+
+HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)  # the last is Linux's: will send no more
 
 CLOSE_SECONDS = 5.0
 """How long what was written last may take to leave before the connection is dropped."""
@@ -33,7 +43,8 @@ class ListenError(Exception):
 def listen(bind: Bind, setting: str) -> Sequence[socket.socket]:
     """Listening sockets for a door; for ``localhost`` on both loopbacks, as far as the system has them.
 
-    ``setting`` names where the bind was set. Accepted sockets inherit the send buffer's size. Raises ListenError.
+    ``setting`` names where the bind was set. Accepted sockets inherit what is set for the listening one. Raises
+    ListenError.
     """
     sockets: list[socket.socket] = []
     port = bind.port
@@ -64,6 +75,9 @@ def _listen(family: int, kind: int, protocol: int, where: object) -> socket.sock
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in VANISHED:
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind(where)  # type: ignore[arg-type]  # as getaddrinfo gave it
@@ -105,6 +119,17 @@ def time_left(transport: asyncio.BaseTransport, seconds: float) -> float:
 def is_encrypted(transport: asyncio.BaseTransport) -> bool:
     """Whether it is a TLS connection, after its handshake."""
     return transport.get_extra_info("ssl_object") is not None
+
+
+def has_hung_up(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer has closed or reset the connection. The kernel knows that before what was sent has been read,
+    and though nobody reads."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() == -1:
+        return True
+    kernel = select.poll()
+    kernel.register(connection.fileno(), HUNG_UP)
+    return bool(kernel.poll(0))
 
 
 def reset(transport: asyncio.WriteTransport) -> None:

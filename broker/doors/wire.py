@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-from broker.doors.sockets import CLOSE_SECONDS, reset, time_left
+from broker.doors.sockets import CLOSE_SECONDS, has_hung_up, reset, time_left
 
 
 class TransportWire:
@@ -27,6 +27,9 @@ class TransportWire:
     def buffered(self) -> int:
         # A transport of TLS that is closed for the second time, as by the peer and by us, can no longer say.
         return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
+    def has_hung_up(self) -> bool:
+        return self._transport.is_closing() or has_hung_up(self._transport)
 
     def close(self, *, again: bool) -> None:
         if not self._transport.is_closing():
