@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import sqlite_utils
@@ -165,6 +166,15 @@ class _Repeated(NamedTuple):
         return not self.began <= now < self.began + GATHER_SECONDS
 
 
+@dataclass(slots=True)
+class _Span:
+    """How many kinds have begun in the span of that number since 1970, in all and by address."""
+
+    number: float
+    begun: int = 0
+    by_address: Counter[str | None] = field(default_factory=Counter)
+
+
 class Floods:
     """Decides what is written of what repeats itself. A kind is an entry but for its subject.
 
@@ -177,8 +187,8 @@ class Floods:
 
     def __init__(self) -> None:
         self._gathered: dict[Entry, _Repeated] = {}
-        self._begun: dict[tuple[str, str, int], tuple[float, Counter[str | None]]] = {}
-        """By action, outcome and a span's seconds: which span it is, and how many kinds have begun in it by address."""
+        self._begun: dict[tuple[str, str, int], _Span] = {}
+        """By action, outcome and a span's seconds."""
         self._before: list[tuple[Entry, _Repeated | None]] = []
         """What the present transaction replaced."""
 
@@ -230,16 +240,16 @@ class Floods:
         """Whether one more kind may be told apart; counts it."""
         spans = []
         for seconds, most in KINDS_TOLD_APART:
-            key, span = (kind.action, kind.outcome, seconds), at // seconds
-            known_span, begun = self._begun.get(key, (span, Counter()))
-            if known_span != span:
-                begun = Counter()
-            self._begun[key] = span, begun
-            if begun.total() >= most or begun[kind.address] >= most // SHARE_OF_ADDRESS:
+            key, number = (kind.action, kind.outcome, seconds), at // seconds
+            span = self._begun.get(key)
+            if span is None or span.number != number:
+                span = self._begun[key] = _Span(number)
+            if span.begun >= most or span.by_address[kind.address] >= most // SHARE_OF_ADDRESS:
                 return False
-            spans.append(begun)
-        for begun in spans:
-            begun[kind.address] += 1
+            spans.append(span)
+        for span in spans:
+            span.begun += 1
+            span.by_address[kind.address] += 1
         return True
 
     def _set(self, kind: Entry, repeated: _Repeated | None) -> None:

@@ -40,10 +40,11 @@ PACKETS_PER_TURN = 64
 """Packets of one connection that are handled before others have their turn."""
 
 NOTHING = b""
-"""What is sent for a message at QoS 0 in the place of an acknowledgement, and has been read of what came already."""
+"""What is sent for a message at QoS 0 in the place of an acknowledgement."""
 
 GOODBYE_SECONDS = 5.0
-"""How long a DISCONNECT waits for the outcomes of commands sent before it, so that they are still acknowledged."""
+"""How long a DISCONNECT waits for the outcomes of commands sent before it, so that they are still acknowledged; and how
+long what a client has sent too fast is still taken after it has left."""
 
 
 class Wire(Protocol):
@@ -188,6 +189,7 @@ class Connection:
         "_is_finished",
         "_keep_alive",
         "_last_heard",
+        "_left_at",
         "_may_publish",
         "_may_receive",
         "_next_packet_id",
@@ -236,6 +238,7 @@ class Connection:
         self.session: object = None
         self._keep_alive = 0.0
         self._last_heard = 0.0
+        self._left_at = 0.0
         self._alive_timer: asyncio.TimerHandle | None = None
         # Inbound
         self.read_bytes = 0
@@ -388,7 +391,7 @@ class Connection:
                 self._unread = []
             if self.congested:
                 await self._until_taken()
-            self._unread = self.framer.feed(NOTHING)  # what came together with them
+            self._unread = self.framer.feed()  # what came together with them
             if self._unread:
                 continue
             data = await self._read()
@@ -466,19 +469,24 @@ class Connection:
             await self._wait()
 
     def _is_awaited(self, kind: int, body: bytes) -> bool:
-        """Whether a packet answers one of the box's, and so is no message of the client's own to be counted."""
+        """Whether a packet answers one of the box's, or says goodbye, and so is no message to be counted."""
+        if kind == PacketType.DISCONNECT:
+            return True
         if kind == PacketType.PUBACK:
             return int.from_bytes(body) in self._inflight
         return kind == PacketType.PUBREL and int.from_bytes(body) in self._qos2
 
     async def _slow_down(self) -> None:
         """Read on only when the user may send another message. That is not silence, for nobody reads meanwhile; nor
-        would anybody notice that the client has left."""
+        would anybody notice that the client has left, whose last packets are still taken for GOODBYE_SECONDS."""
         self.switchboard.refused("messages_per_second")
+        loop = asyncio.get_running_loop()
         while self.ended is None and (seconds := self.switchboard.messages.take(self.rate_key)):
             if self.wire.has_hung_up():
-                self.end(End.LOST)
-                return
+                self._left_at = self._left_at or loop.time()
+                if loop.time() - self._left_at >= GOODBYE_SECONDS:
+                    self.end(End.LOST)
+                    return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wait()

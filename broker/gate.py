@@ -79,7 +79,9 @@ class Gate:
         connection.session = session
         connection.identity = identity
         connection.user = identity.user_id
-        connection.rate_key = identity.user_id or connection.rate_key
+        if identity.user_id is not None:
+            connection.switchboard.messages.forget(connection.rate_key)  # of pings before the CONNECT
+            connection.rate_key = identity.user_id
         connection.client_id = session.client_id
         connection.keep_alive(connect.keep_alive)
 

@@ -324,18 +324,22 @@ class Host:
     async def _take_in_foreign_changes(self) -> None:
         """What another program wrote comes to every plugin, again and again until all have taken it in: with it users
         are disabled, and no further news would tell of them."""
+        failing: set[BoxPlugin] = set()
         while True:
             await self._foreign_change.wait()
             self._foreign_change.clear()
             for plugin in self._plugins:
                 try:
                     await plugin.database_changed()
-                except (StorageUnavailableError, Refusal) as error:
-                    logger.error("What another program wrote is not taken in yet: %s", error)
-                    self._foreign_change.set()
-                except Exception:
-                    logger.exception("A plugin failed to take in what another program wrote")
-            if self._foreign_change.is_set():
+                except Exception as error:
+                    if plugin not in failing:
+                        failing.add(plugin)
+                        fault = None if isinstance(error, (StorageUnavailableError, Refusal)) else error
+                        logger.error("What another program wrote is not taken in yet: %s", error, exc_info=fault)
+                else:
+                    failing.discard(plugin)
+            if failing:
+                self._foreign_change.set()
                 await asyncio.sleep(FOREIGN_CHANGE_AGAIN_SECONDS)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

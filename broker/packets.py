@@ -78,9 +78,9 @@ class Framer:
 
     ``feed`` returns whole packets as ``(first byte, body)``, at most :data:`PACKETS_AT_ONCE` of them; feed it nothing
     until it returns none, and what is left is an incomplete packet, which waits for more. A fixed header that breaks a
-    rule or announces more than ``max_packet_bytes`` ends the packets, so that no more than one packet's bytes are ever
-    kept: the next ``feed`` then raises, as does this one if none came whole before it. What came before is given out,
-    so that what takes effect does not depend on how the network cut the bytes.
+    rule or announces more than ``max_packet_bytes`` ends the packets, so that no more is ever kept than what was fed
+    last and one packet: the next ``feed`` then raises, as does this one if none came whole before it. What came before
+    is given out, so that what takes effect does not depend on how the network cut the bytes.
     """
 
     __slots__ = ("_broken", "_buffer", "_max_packet_bytes")
@@ -90,7 +90,7 @@ class Framer:
         self._broken: MalformedPacketError | None = None
         self._max_packet_bytes = max_packet_bytes
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+    def feed(self, data: bytes = b"") -> list[tuple[int, bytes]]:
         if self._broken is not None:
             raise _anew(self._broken)
         packets: list[tuple[int, bytes]] = []

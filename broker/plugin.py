@@ -301,10 +301,16 @@ class BoxPlugin:
         """A signed-in client's PUBLISH to ``topic`` was refused by the policy and dropped."""
 
     async def user_deactivated(self, user_id: str, *, cancel_bookings: bool, by: Actor) -> None:
-        """The user may no longer act, by what ``by`` did: end what is theirs in this plugin."""
+        """The user may no longer act, by what ``by`` did: end what is theirs in this plugin.
+
+        What cannot be ended, because nothing can be written, is for :meth:`database_changed` and the next start to end.
+        """
 
     async def database_changed(self) -> None:
-        """Another process (an import, the command line) wrote to the database file."""
+        """Another process (an import, the command line) wrote to the database file.
+
+        Where it raises it comes again, a second later, until it does not.
+        """
 
 
 RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]

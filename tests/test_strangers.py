@@ -12,8 +12,19 @@ import threading
 import pytest
 from boxes import plugin, until
 from conftest import Living, OpenClient, StartBox
-from raw_mqtt import PINGREQ, PUBACK, SUBACK, RawClient, TcpTransport, connect, publish, subscribe
-from sample_plugins import COMMAND, Counter
+from raw_mqtt import (
+    DISCONNECT,
+    PINGREQ,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    RawClient,
+    TcpTransport,
+    connect,
+    publish,
+    subscribe,
+)
+from sample_plugins import COMMAND, Counter, user_id
 from scraping import refusals, scraped
 
 from bench import framing
@@ -355,6 +366,41 @@ async def test_commands_at_qos_0_wait_their_turn_like_others(box: StartBox, clie
     finally:
         may_write.set()
     await until(lambda: len(taken) == 1000)
+
+
+@pytest.mark.parametrize("door", ["tcp", "web"])
+async def test_who_says_goodbye_too_fast_is_heard_out_and_has_no_last_will(
+    box: StartBox, client: OpenClient, door: str
+) -> None:
+    """As client libraries do: the DISCONNECT and the end of the connection follow at once."""
+    host = await box(limits={"messages_per_second": 20, "messages_burst": 4})
+    watcher = await (await client(host)).connect("ben")
+    await watcher.subscribe("free/#")
+    ann = await (await client(host, door)).connect("ann", will=("free/will", b"gone"))
+    sent = [publish("free/said", b"%d" % number, qos=1, packet_id=number) for number in range(1, 13)]
+    await ann.send(b"".join(sent), DISCONNECT)
+    if door == "tcp":
+        ann.transport.half_close()
+        assert [(await ann.next(PUBACK)).packet_id for _ in sent] == list(range(1, 13))
+    else:
+        await ann.transport.close()
+    assert [(await watcher.next(PUBLISH)).payload for _ in sent] == [b"%d" % number for number in range(1, 13)]
+    await until(lambda: len(host.clients) == 1)
+    await watcher.silence()
+
+
+async def test_a_connection_that_has_signed_in_is_counted_by_its_user_alone(box: StartBox) -> None:
+    host = await box()
+    caller = await browser(host)
+    await caller.send(client_frame(b"", opcode=9))
+    await until(lambda: len(host.messages) == 1)
+    await caller.send(client_frame(connect("ann", "ann-demo")))
+    await caller.read(CONNACK)
+    await caller.send(client_frame(PINGREQ))
+    await caller.read(PINGRESP)
+    caller.close()
+    await until(lambda: not len(host.clients))
+    assert list(host.messages._worked_off_at) == [user_id("ann")]
 
 
 async def test_answers_that_nobody_reads_do_not_pile_up_and_come_when_they_are_read(box: StartBox) -> None:

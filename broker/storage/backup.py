@@ -316,7 +316,7 @@ class BackupFolder:
                 backup.path.unlink(missing_ok=True)
             for path in list(self.path.iterdir()):
                 name, cut_off, companion = path.name.rpartition(PARTIAL)
-                name = name.rpartition(".")[0]  # without the process
+                name = re.sub(r"\.\d+$", "", name)  # without the process
                 if cut_off and companion in ("", *SUFFIXES) and made_at(name, self.database) is not None:
                     path.unlink(missing_ok=True)
         except OSError as error:

@@ -323,7 +323,8 @@ class Database:
     def _close_connections(self) -> None:
         *opened, index = self._opened_files or [None]
         *there, index_there = self._files_in_place()
-        with _log_kept(self.path) if opened == there and index != index_there else contextlib.nullcontext():
+        keeping = _log_kept(self.path) if opened == there and index != index_there else contextlib.nullcontext()
+        with contextlib.suppress(OSError), keeping:
             for db in (self._read_db, self._db):
                 if db is not None:
                     with contextlib.suppress(sqlite3.Error):
