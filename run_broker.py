@@ -155,7 +155,7 @@ def audit(
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="2030-01-01, or 2030-01-01T20:00.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="As --since; a day to its end.")] = None,
-    last: Annotated[int, typer.Option(min=1, help="At most so many, the latest.")] = 50,
+    last: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many, the latest.")] = 50,
     config: ConfigOption = None,
     demo: DemoOption = False,
 ) -> None:

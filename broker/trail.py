@@ -74,6 +74,10 @@ def read(path: Path, plugins: Sequence[type], zone: ZoneInfo, question: Question
 def _ids(db: sqlite_utils.Database, plugins: Sequence[type[BoxPlugin]], name: str | None) -> Collection[str] | None:
     if name is None:
         return None
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # what a terminal made of bytes that are no text
+        raise UnknownNameError(f"Nothing is called {name!r}.") from None
     ids = [found for plugin in plugins for found in plugin.ids_of(db, name)]
     if _ID.fullmatch(name):
         ids.append(name)  # whatever it is the id of, or was

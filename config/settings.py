@@ -53,6 +53,14 @@ def _optional_file(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _leads_somewhere(value: Path) -> Path:
+    try:
+        value.resolve()
+    except (OSError, RuntimeError) as error:  # the latter until Python 3.12
+        raise ValueError("is a link that leads back to itself") from error
+    return value
+
+
 def _some_path(value: Any) -> Any:
     if value == "":
         raise ValueError("must name a folder")
@@ -98,7 +106,7 @@ class CinemaSettings(Section):
 
 
 class DatabaseSettings(Section):
-    path: Path
+    path: Annotated[Path, AfterValidator(_leads_somewhere)]
 
 
 class BackupSettings(Section):

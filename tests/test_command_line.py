@@ -740,7 +740,9 @@ def test_audit_says_in_a_sentence_what_it_cannot_find(terminal: Terminal) -> Non
     terminal.run("user", "add", "ann", "--role", "kiosk", "--password-stdin", stdin="a long enough one\n")
     assert one_sentence(terminal.run("audit", "--user", "nobody"), 1) == "Nothing is called nobody."
     assert one_sentence(terminal.run("audit", "--user", "\x1b[2J"), 1) == "Nothing is called \\x1b[2J."
+    assert one_sentence(terminal.run("audit", "--booking", "\udcff"), 1) == "Nothing is called '\\udcff'."
     assert terminal.run("audit", "--since", "yesterday").returncode == 2
+    assert terminal.run("audit", "--last", "9" * 20).returncode == 2
 
 
 @pytest.mark.parametrize("command", [("audit",), ("backup", "copy.db")])

@@ -37,7 +37,7 @@ from sample_plugins import COMMAND, Counter, DemoAuth, user_id
 from test_amqtt_facts import assert_nothing_is_left
 from test_connection import held_writer
 
-from bench.framing import upgrade
+from bench.framing import client_frame, upgrade
 from broker.connection import Connection
 from broker.doors.guarded import GuardedHandler
 from broker.doors.tcp import StreamWire
@@ -178,6 +178,17 @@ async def stuck(crowd: Crowd) -> None:
     await client.subscribe("flood", qos=0)
 
 
+async def in_a_flood_of_pongs(crowd: Crowd) -> None:
+    """Nobody has asked for one, nor do they say who they are; the end of it all stands behind what nobody reads."""
+    if crowd.door == "web":
+        await (await crowd.open()).transport.beneath.send(client_frame(b"y" * 125, opcode=10) * 4000)
+
+
+async def in_a_flood_of_pings(crowd: Crowd) -> None:
+    if crowd.door == "web":
+        await (await crowd.sign_in()).transport.beneath.send(client_frame(b"?" * 125, opcode=9) * 4000)
+
+
 async def slowed_down(crowd: Crowd) -> None:
     """More than is read at once, so that the end of it all stands behind what nobody reads."""
     client = await crowd.sign_in()
@@ -260,6 +271,8 @@ STATES: dict[str, tuple[State, During]] = {
     "with QoS 2 in flight": (with_qos_2_in_flight, nothing_is_held_up),
     "with commands waiting": (with_commands_waiting, nothing_is_written),
     "stuck": (stuck, nothing_is_held_up),
+    "in a flood of pongs": (in_a_flood_of_pongs, one_message_a_second),
+    "in a flood of pings": (in_a_flood_of_pings, one_message_a_second),
     "slowed down": (slowed_down, one_message_a_second),
     "taken over": (taken_over, nothing_is_held_up),
     "revoked": (revoked, nothing_is_held_up),

@@ -15,8 +15,10 @@ from boxes import until
 from conftest import Certificate, Living, StartBox, encrypted
 from raw_mqtt import CONNACK, DISCONNECT, RawClient, TcpTransport, connect, subscribe
 from raw_tls import TlsTransport, reset, trusting
+from raw_websocket import RawWebSocket
 from scraping import refusals
 
+from bench.framing import client_frame
 from broker.doors.encrypted import BUFFER_BYTES, TlsLayer
 from broker.doors.sockets import ACCEPTED_AT
 from broker.host import Host
@@ -169,6 +171,19 @@ async def test_an_end_with_much_unread_is_one_end_and_no_fault(
     for size in range(100_000, 300_000, 8_000):
         await be_flooded_and_leave(host, context, size, goodbye)
     await until(lambda: living(sslproto.SSLProtocol) == 0)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_who_is_gone_before_the_answers_floods_no_log(
+    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    host = await box(listeners=encrypted(certificate))
+    for _ in range(20):
+        browser = await RawWebSocket.open(await TlsTransport.open(host.web_addresses[0], trusting(certificate)))
+        await browser.beneath.send(client_frame(connect()) + client_frame(b"?" * 125, opcode=9) * 250)
+        reset(browser.socket)
+    await until(lambda: len(host.places) == 0)
     assert [record.getMessage() for record in caplog.records] == []
 
 

@@ -75,6 +75,11 @@ async def test_no_browser_keeps_frames_embeds_or_guesses_at_any_answer(box: Star
         (400, [b"POST /api/echo HTTP/1.1", own, as_json, b"Content-Length: 1"], b"{"),
         (413, [b"POST /api/echo HTTP/1.1", own, as_json, b"Content-Length: 2000"], b" " * 2000),
         (401, [b"GET /api/whoami HTTP/1.1", own, b"Authorization: Bearer wrong"], b""),
+        (
+            401,
+            [b"GET /api/whoami HTTP/1.1", own, b"Authorization: Bearer ann-token", b"Authorization: Basic eA=="],
+            b"",
+        ),
         (403, [b"GET /healthz HTTP/1.1", own, b"Origin: null"], b""),
         (417, [b"GET /healthz HTTP/1.1", own, b"Expect: wonders"], b""),
         (421, [b"GET /healthz HTTP/1.1", foreign], b""),

@@ -98,6 +98,13 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(
     assert allowed in line
 
 
+def test_a_path_that_leads_nowhere_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "one.db").symlink_to(tmp_path / "two.db")
+    (tmp_path / "two.db").symlink_to(tmp_path / "one.db")
+    with pytest.raises(SettingsError, match=r"^database\.path = .*one\.db.* leads back to itself$"):
+        load_settings(database={"path": str(tmp_path / "one.db")})
+
+
 def test_every_wrong_setting_has_its_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
         load_settings(file(tmp_path, "[booking]\nhold_seconds = 0\nmax_seats = 0\n"))

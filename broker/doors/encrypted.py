@@ -57,6 +57,7 @@ class TlsLayer(sslproto.SSLProtocol):
         self._take_place = tls.take_place
         self._free_place: Callable[[], None] | None = None
         self._beneath: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -69,7 +70,20 @@ class TlsLayer(sslproto.SSLProtocol):
             return
         super().connection_made(transport)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # typeshed does not know what asyncio does here
+        """The peer's end begins ours, which has its time: where the door does not read, asyncio would wait for it for
+        ever, and every close of the door's with it."""
+        self._deadline = self._loop_of_layer.call_later(CLOSE_SECONDS, self._drop)
+        return super().eof_received()
+
+    def _drop(self) -> None:
+        if self._beneath is not None:
+            reset(self._beneath)
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         leave_no_cycle(self._beneath)
         forget_traceback(exc)
         self._beneath = None
@@ -79,11 +93,12 @@ class TlsLayer(sslproto.SSLProtocol):
     def resume_writing(self) -> None:
         """What waits is not written at once, for this is called from the midst of a write: were the next one to fail in
         there, asyncio would take the connection down twice, and log the second as a fault."""
-        self._loop_of_layer.call_soon(self._go_on_writing)
+        self._loop_of_layer.call_soon(super().resume_writing)
 
-    def _go_on_writing(self) -> None:
+    def _process_outgoing(self) -> None:
+        """Nothing is written to what is lost: asyncio would log each try, of which a stranger can make thousands."""
         if self._beneath is not None and not self._beneath.is_closing():
-            super().resume_writing()
+            super()._process_outgoing()  # type: ignore[misc]  # typeshed knows the public ones
 
     def _count_no_more(self) -> None:
         if self._free_place is not None:

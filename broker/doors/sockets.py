@@ -135,7 +135,10 @@ def has_hung_up(transport: asyncio.BaseTransport) -> bool:
 def reset(transport: asyncio.WriteTransport) -> None:
     """Drop a connection and everything that waits to be sent, in the kernel too: else what a stuck client has not read
     stays there for minutes after the connection is gone."""
-    connection = transport.get_extra_info("socket")
+    try:
+        connection = transport.get_extra_info("socket")
+    except AttributeError:
+        return  # asyncio's of TLS that was closed twice has let go of its layer, which ends by itself
     if connection is None or connection.fileno() == -1:
         return  # it is gone already
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -317,7 +317,10 @@ class WebDoor:
         identity, token = Identity(None, None, "guest"), None
         # A trusted proxy's connection carries many people's requests.
         nobody = f"address {network_of(address)}" if self._is_trusted(request.remote) else _connection(request).rate_key
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        authorization = request.headers.getall("Authorization", [""])
+        if len(authorization) > 1:  # a proxy might have looked at the other
+            raise self._unauthorized(nobody, "there is more than one Authorization header")
+        scheme, _, credentials = authorization[0].partition(" ")
         if scheme.lower() in ("basic", "bearer"):
             if not self._messages.has_room(nobody):
                 raise self._too_fast(retry_after=1.0)
