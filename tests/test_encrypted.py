@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import socket
 import ssl
 import tracemalloc
 from asyncio import sslproto
@@ -174,17 +175,52 @@ async def test_an_end_with_much_unread_is_one_end_and_no_fault(
     assert [record.getMessage() for record in caplog.records] == []
 
 
+PINGS = client_frame(connect()) + client_frame(b"?" * 125, opcode=9) * 250
+REQUESTS = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+
+
+@pytest.mark.parametrize("leaves", ["reset", "half-close"])
+@pytest.mark.parametrize("asks", ["pings", "requests"])
 async def test_who_is_gone_before_the_answers_floods_no_log(
-    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture
+    box: StartBox, certificate: Certificate, caplog: pytest.LogCaptureFixture, asks: str, leaves: str
 ) -> None:
     caplog.set_level(logging.WARNING)
     host = await box(listeners=encrypted(certificate))
+    came: list[TlsTransport] = []
     for _ in range(20):
-        browser = await RawWebSocket.open(await TlsTransport.open(host.web_addresses[0], trusting(certificate)))
-        await browser.beneath.send(client_frame(connect()) + client_frame(b"?" * 125, opcode=9) * 250)
-        reset(browser.socket)
+        browser = await TlsTransport.open(host.web_addresses[0], trusting(certificate))
+        if asks == "pings":
+            await RawWebSocket.open(browser)
+        await browser.send(PINGS if asks == "pings" else REQUESTS)
+        if leaves == "reset":
+            reset(browser.socket)
+        else:
+            browser.socket.shutdown(socket.SHUT_WR)
+        came.append(browser)
     await until(lambda: len(host.places) == 0)
     assert [record.getMessage() for record in caplog.records] == []
+    for browser in came:
+        await browser.close()
+
+
+@pytest.mark.parametrize("door", ["tcp", "web"])
+async def test_who_says_goodbye_and_stays_without_reading_is_dropped(
+    box: StartBox, certificate: Certificate, door: str
+) -> None:
+    host = await box(listeners=encrypted(certificate))
+    address = host.tcp_addresses[0] if door == "tcp" else host.web_addresses[0]
+    transport = await TlsTransport.open(address, trusting(certificate), receive_buffer=4096)
+    client = RawClient(transport if door == "tcp" else await RawWebSocket.open(transport))
+    await client.send(connect("ann", "ann-demo"), subscribe("news"))
+    await client.next(CONNACK)
+    (connection,) = host.clients._open
+    await until(lambda: connection.subscriptions)
+    while not connection.congested:
+        host.publish("news", b"x" * 60_000)
+        await asyncio.sleep(0)
+    await transport.goodbye()
+    await until(lambda: len(host.places) == 0)
+    await transport.close()
 
 
 async def be_flooded_and_leave(host: Host, context: ssl.SSLContext, size: int, goodbye: str) -> None:

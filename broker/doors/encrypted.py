@@ -19,6 +19,8 @@ BUFFER_BYTES = 16384
 """What one connection reads at once: a TLS record. asyncio takes 256 KiB for it from each connection for as long as it
 lives, and once more for each read: a gigabyte for 4096 browsers that only wait."""
 
+OPEN = (sslproto.SSLProtocolState.DO_HANDSHAKE, sslproto.SSLProtocolState.WRAPPED)
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -73,8 +75,17 @@ class TlsLayer(sslproto.SSLProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]  # typeshed does not know what asyncio does here
         """The peer's end begins ours, which has its time: where the door does not read, asyncio would wait for it for
         ever, and every close of the door's with it."""
-        self._deadline = self._loop_of_layer.call_later(CLOSE_SECONDS, self._drop)
+        self._hurry()
         return super().eof_received()
+
+    def _on_shutdown_complete(self, shutdown_exc: BaseException | None) -> None:
+        """Both have said goodbye. asyncio waits without end until the peer has taken what was written before."""
+        super()._on_shutdown_complete(shutdown_exc)  # type: ignore[misc]  # typeshed knows the public ones
+        self._hurry()
+
+    def _hurry(self) -> None:
+        if self._deadline is None and self._beneath is not None:
+            self._deadline = self._loop_of_layer.call_later(CLOSE_SECONDS, self._drop)
 
     def _drop(self) -> None:
         if self._beneath is not None:
@@ -95,10 +106,16 @@ class TlsLayer(sslproto.SSLProtocol):
         there, asyncio would take the connection down twice, and log the second as a fault."""
         self._loop_of_layer.call_soon(super().resume_writing)
 
+    # Nothing is written to a peer that is gone: asyncio would log each try, of which a stranger can make thousands.
+
+    def _write_appdata(self, list_of_data: list[bytes]) -> None:
+        """The door does not know of an end that came while it did not read."""
+        if self._state in OPEN:  # type: ignore[attr-defined]
+            super()._write_appdata(list_of_data)
+
     def _process_outgoing(self) -> None:
-        """Nothing is written to what is lost: asyncio would log each try, of which a stranger can make thousands."""
         if self._beneath is not None and not self._beneath.is_closing():
-            super()._process_outgoing()  # type: ignore[misc]  # typeshed knows the public ones
+            super()._process_outgoing()  # type: ignore[misc]
 
     def _count_no_more(self) -> None:
         if self._free_place is not None:

@@ -30,8 +30,9 @@ from endurance.moments import MOMENTS
 from endurance.storm import BY_HTTP, BY_MQTT, Cinema, Progress, sign_in, storm, url_of
 from plugins.booking import imports
 
-ROUNDS_PER_CINEMA = 5
-"""Then a new file begins, so that all rounds cost the same, and nobody comes to cancel more than one may in a day."""
+ROUNDS_PER_CINEMA = 2
+"""Then a new file begins, so that all rounds cost the same, and nobody comes to cancel more than one may, nor all
+together more than one address may."""
 SEATS = 400
 SEATS_PER_ROW = 50
 DEADLINE = 20.0
