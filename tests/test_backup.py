@@ -301,6 +301,13 @@ def turned_schedule(database: Path, clock: list[float], *folders: Path) -> Itera
     )
 
 
+def look_until(end: float, schedule: BackupSchedule, clock: list[float]) -> None:
+    """Let the time pass, with a look each time that a failed backup would be tried again."""
+    while clock[0] < end:
+        clock[0] += RETRY_SECONDS
+        schedule._look()
+
+
 def test_a_stick_that_is_absent_is_told_once_and_gets_the_newest_when_it_is_back(
     database: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -367,13 +374,9 @@ def test_while_the_first_folder_fails_the_second_gets_one_an_interval_and_keeps_
     before = [stick.take(NOW - hours * HOUR).made_at for hours in (7, 1)]
     with turned_schedule(database, clock, first, stick.path) as schedule:
         schedule._begin()
-        while clock[0] < 4 * HOUR:
-            clock[0] += RETRY_SECONDS
-            schedule._look()
+        look_until(4 * HOUR, schedule, clock)
         assert sorted(backup.made_at for backup in stick.backups()) == before
-        while clock[0] < 18 * HOUR:
-            clock[0] += RETRY_SECONDS
-            schedule._look()
+        look_until(18 * HOUR, schedule, clock)
     older, newer = sorted(backup.made_at for backup in stick.backups())
     assert older > before[-1]
     assert 6 * HOUR <= newer - older <= 6 * HOUR + RETRY_SECONDS
@@ -413,9 +416,7 @@ def test_a_folder_whose_names_cannot_be_put_on_disk_is_told_and_gets_no_more_tha
     clock, first = [0.0], BackupFolder(tmp_path / "backups", database)
     with turned_schedule(database, clock, first.path) as schedule:
         schedule._begin()
-        while clock[0] < 18 * HOUR:
-            clock[0] += RETRY_SECONDS
-            schedule._look()
+        look_until(18 * HOUR, schedule, clock)
     assert {record.message for record in caplog.records} == {
         f"What was made or renamed in {first.path} may not outlast a power cut: Invalid argument"
     }
@@ -434,9 +435,7 @@ def test_old_ones_that_cannot_be_removed_are_told_and_no_reason_to_make_more(
     clock, first = [0.0], BackupFolder(tmp_path / "backups", database)
     with turned_schedule(database, clock, first.path) as schedule:
         schedule._begin()
-        while clock[0] < 5 * HOUR:
-            clock[0] += RETRY_SECONDS
-            schedule._look()
+        look_until(5 * HOUR, schedule, clock)
     assert len(first.backups()) == 1
     assert [record.message for record in caplog.records] == [
         f"{first.path}: old backups cannot be removed: Input/output error"
