@@ -1,0 +1,3 @@
+import { render } from "preact";
+
+render(<main>The pages are under way.</main>, document.getElementById("page") as HTMLElement);
