@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { defineConfig } from "vite";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -16,5 +16,4 @@ export default defineConfig({
       input: { visitors: here("index.html"), kiosk: here("kiosk.html"), desk: here("desk.html") },
     },
   },
-  test: { include: ["tests/**/*.test.ts"] },
 });
