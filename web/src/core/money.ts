@@ -1,0 +1,20 @@
+/** Money: a decimal in a string on the wire, whole cents in between, and the reader's own form on the page. */
+
+import type { Seat, Showing } from "../box/wire";
+
+export const cents = (decimal: string): number => Math.round(Number(decimal) * 100);
+
+/** `€11.50`, or `€ 11,50` to somebody Dutch. */
+export function price(inCents: number, currency: string, language: string): string {
+  const locale = language === "en" ? "en-GB" : language;
+  return new Intl.NumberFormat(locale, { style: "currency", currency }).format(inCents / 100);
+}
+
+/** What a seat of this type costs at this showing, in cents. */
+export function priceOf(showing: Pick<Showing, "price" | "prices">, seat: Pick<Seat, "type">): number {
+  return cents(showing.prices[seat.type] ?? showing.price);
+}
+
+export function total(showing: Pick<Showing, "price" | "prices">, seats: readonly Pick<Seat, "type">[]): number {
+  return seats.reduce((sum, seat) => sum + priceOf(showing, seat), 0);
+}

@@ -1,0 +1,69 @@
+/** The reader's language, and what is written in it. */
+
+import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
+import { clockTime, dayInWords, dayOf } from "../core/days";
+import { price } from "../core/money";
+
+export const LANGUAGES = ["en", "nl"] as const;
+export type Language = (typeof LANGUAGES)[number];
+
+const KEPT = "lynrie.language";
+
+function preferred(): Language {
+  let kept: string | null = null;
+  try {
+    kept = localStorage.getItem(KEPT);
+  } catch {
+    // A browser that keeps nothing is asked each time what it prefers.
+  }
+  const wanted = [kept ?? "", ...navigator.languages].map((tag) => tag.toLowerCase().split("-")[0]);
+  return (
+    LANGUAGES.find((language) => language === wanted.find((tag) => LANGUAGES.some((known) => known === tag))) ?? "en"
+  );
+}
+
+const current = signal<Language>(preferred());
+export const language: ReadonlySignal<Language> = current;
+
+effect(() => {
+  document.documentElement.lang = current.value;
+});
+
+/** Read on in another language, also the next time. */
+export function speak(chosen: Language): void {
+  current.value = chosen;
+  try {
+    localStorage.setItem(KEPT, chosen);
+  } catch {
+    // Then for this time only.
+  }
+}
+
+/** Texts in all languages, of which the reader's is the value. Write `const texts = inLanguage({ en: {…}, nl: {…} })`
+ * and `texts.value.hello`; the compiler sees to it that all languages say the same. */
+export function inLanguage<T>(texts: { en: T; nl: NoInfer<T> }): ReadonlySignal<T> {
+  return computed(() => texts[current.value]);
+}
+
+/** “1 seat”, “2 seats”: `forms` by the language's own plural categories, with `#` for the number. */
+export function counted(count: number, forms: { one: string; other: string }): string {
+  const category = new Intl.PluralRules(current.value).select(count) === "one" ? "one" : "other";
+  return forms[category].replace("#", String(count));
+}
+
+// Moments are in milliseconds or ISO 8601, and shown by the cinema's clock.
+
+const inMilliseconds = (moment: number | string): number => (typeof moment === "string" ? Date.parse(moment) : moment);
+
+export const timeText = (moment: number | string, timezone: string): string =>
+  clockTime(inMilliseconds(moment), current.value, timezone);
+
+/** “Thursday 31 January”. */
+export const dayText = (moment: number | string, timezone: string, style: "long" | "short" = "long"): string =>
+  dayInWords(dayOf(inMilliseconds(moment), timezone), current.value, style);
+
+/** A day such as `2030-01-31` in words. */
+export const dateText = (day: string, style: "long" | "short" = "long"): string =>
+  dayInWords(day, current.value, style);
+
+export const priceText = (inCents: number, currency: string): string => price(inCents, currency, current.value);
