@@ -243,6 +243,17 @@ class Page(BasePlugin[BaseContext], BoxPlugin):
         return web.Response(text="<!doctype html><title>a page</title>", content_type="text/html", headers=policy)
 
 
+class FirstPage(BasePlugin[BaseContext], BoxPlugin):
+    """A page at ``/``, where MQTT is spoken too; it may be kept."""
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return [web.get("/", self.page)]
+
+    async def page(self, request: web.Request) -> web.Response:
+        kept = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        return web.Response(text="<!doctype html><title>first</title>", content_type="text/html", headers=kept)
+
+
 class Stumbling(BasePlugin[BaseContext], BoxPlugin):
     """Fails at whatever it is asked, with what would talk to a terminal."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from boxes import until
+from boxes import SAMPLE_PLUGINS, until
 from conftest import Certificate, Living, OpenClient, StartBox, encrypted
 from normative import shows
 from raw_mqtt import DISCONNECT, RawClient, TcpTransport, WebSocketTransport, connect, publish
@@ -212,6 +212,48 @@ async def test_where_mqtt_is_spoken_a_plain_request_is_told_so(box: StartBox, ca
     status, body, _ = await call(await box(), "GET", "/mqtt")
     assert status == 426
     assert is_error(body, "upgrade_required")
+
+
+# The first page
+
+WITH_A_FIRST_PAGE = {**SAMPLE_PLUGINS, "sample_plugins.FirstPage": {}}
+
+
+@pytest.mark.parametrize("plugins", [SAMPLE_PLUGINS, WITH_A_FIRST_PAGE], ids=["greeting", "page"])
+@pytest.mark.parametrize("path", ["/", "/mqtt"])
+async def test_mqtt_is_spoken_on_the_first_page_whatever_else_is_there(
+    box: StartBox, plugins: dict[str, Any], path: str
+) -> None:
+    host = await box(plugins=plugins)
+    transport = await WebSocketTransport.open(host.web_addresses[0], path)
+    assert await (await RawClient(transport).connect("ann")).subscribe("count/x") == b"\x00"
+    await transport.close()
+
+
+async def test_a_plugins_first_page_is_shown_and_without_one_the_box_says_what_it_speaks(
+    box: StartBox, tmp_path: Path
+) -> None:
+    bare = await box()
+    host = await box(plugins=WITH_A_FIRST_PAGE, database={"path": str(tmp_path / "other.db")})
+    async with aiohttp.ClientSession() as session:
+        for asked, status, part in ((bare, 200, "speaks MQTT"), (host, 200, "<title>first</title>")):
+            async with session.get("http://{}:{}/".format(*asked.web_addresses[0])) as response:
+                assert response.status == status
+                assert part in await response.text()
+        for headers in ({}, UPGRADE):  # a WebSocket begins with GET alone
+            async with session.head("http://{}:{}/".format(*host.web_addresses[0]), headers=headers) as response:
+                assert (response.status, response.content_type) == (200, "text/html")
+
+
+async def test_what_may_be_kept_is_kept_for_the_origin_that_asked(box: StartBox, call: Call) -> None:
+    public = "https://kino.example"
+    host = await box(plugins=WITH_A_FIRST_PAGE, listeners={"web": {"public_urls": [public]}})
+    for origin in (None, public):
+        sent = {} if origin is None else {"Origin": origin}
+        status, _, headers = await call(host, "GET", "/", headers=sent)
+        assert (status, headers["Cache-Control"]) == (200, "no-cache")
+        assert headers.getall("Vary") == ["Accept-Encoding, Origin"]
+        assert headers.get("Access-Control-Allow-Origin") == origin
 
 
 # Proxies

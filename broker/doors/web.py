@@ -151,12 +151,7 @@ class WebDoor:
             client_max_size=limits.max_packet_bytes,
         )
         app.on_response_prepare.append(self._add_headers)
-        own = [web.get("/mqtt", self._websocket, allow_head=False)]
-        wanted = list(routes)
-        if not any((route.method, route.path) == ("GET", "/") for route in wanted):
-            own.append(web.get("/", self._websocket, allow_head=False))
-        for route in (*own, *wanted):
-            app.add_routes([route])
+        app.add_routes([web.get("/mqtt", self._websocket, allow_head=False), *self._sharing_the_first_page(routes)])
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def open(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
@@ -177,6 +172,19 @@ class WebDoor:
     async def closed(self) -> None:
         """End what is left of HTTP."""
         await self._runner.cleanup()
+
+    def _sharing_the_first_page(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
+        """The plugins' routes. On ``/`` a WebSocket is the door's whatever page they have there, because clients speak
+        MQTT on it; where they have none, it has our greeting."""
+        shared = [
+            web.RouteDef(route.method, route.path, self._page_beside_mqtt(route.handler), route.kwargs)
+            if (route.method, route.path) == ("GET", "/")
+            else route
+            for route in routes
+        ]
+        if not any((route.method, route.path) == ("GET", "/") for route in shared):
+            shared.append(web.get("/", self._page_beside_mqtt(_greet), allow_head=False))
+        return shared
 
     # Before anybody is let in
 
@@ -226,7 +234,7 @@ class WebDoor:
         """A page of another site may not use the visitor's browser against the box, nor a name that was pointed at it
         (DNS rebinding): ``Host`` and ``Origin`` must be the box's own (protocol.md, HTTP)."""
         connection = _connection(request)
-        if request.headers.get("Upgrade", "").lower() != "websocket":
+        if not _is_upgrade(request):
             connection.arrived()
         if not connection.has_place:
             raise _full()
@@ -253,9 +261,11 @@ class WebDoor:
         if not self._may_stay(request):
             response.headers["Connection"] = "close"
             response.force_close()
-        origin = request.headers.get("Origin")
-        if origin is not None and self.own_names.is_public(origin):
-            response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+        if self._settings.public_urls:  # what a browser keeps for the one page is not for the other
+            response.headers["Vary"] = ", ".join([*response.headers.getall("Vary", ()), "Origin"])
+            origin = request.headers.get("Origin")
+            if origin is not None and self.own_names.is_public(origin):
+                response.headers["Access-Control-Allow-Origin"] = origin
 
     def _may_stay(self, request: web.Request) -> bool:
         """Whether a connection may wait for another request. Who has no place comes anew for one; a guest is answered,
@@ -359,11 +369,15 @@ class WebDoor:
 
     # MQTT
 
+    def _page_beside_mqtt(self, page: RouteHandler) -> RouteHandler:
+        async def page_or_websocket(request: web.Request) -> web.StreamResponse:
+            return await (self._websocket if request.method == "GET" and _is_upgrade(request) else page)(request)
+
+        return page_or_websocket
+
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         address = request[CALLER].address
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            if request.path == "/":
-                return web.Response(text=GREETING, headers=HEADERS)
+        if not _is_upgrade(request):
             return answer({"code": "upgrade_required", "message": "MQTT over WebSocket is spoken here"}, 426)
         if request.version < HttpVersion11:  # RFC 6455 §4.2.1
             raise Refusal("bad_request", "a WebSocket begins with HTTP/1.1")
@@ -406,6 +420,14 @@ class WebDoor:
 def _connection(request: web.Request) -> GuardedHandler:
     assert isinstance(request.protocol, GuardedHandler)
     return request.protocol
+
+
+def _is_upgrade(request: web.Request) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+async def _greet(request: web.Request) -> web.StreamResponse:
+    return web.Response(text=GREETING, headers=HEADERS)
 
 
 def _full() -> Refusal:
