@@ -106,6 +106,8 @@ export class Box {
   private readonly linking = new Link();
   private readonly outbox = new Outbox();
   private connection: Connection | null = null;
+  /** Whether the present connection has been let in. */
+  private isJoined = false;
   /** Counts connections, so that what an old one still says is not taken for the present one's. */
   private attempt = 0;
   private watched: string | null = null;
@@ -215,12 +217,12 @@ export class Box {
   /** Whose seats to keep in `plan`. */
   watch(showingId: string | null): void {
     if (showingId === this.watched) return;
-    if (this.watched !== null) this.connection?.unsubscribe(`seats/status/${this.watched}`);
+    if (this.watched !== null && this.isJoined) this.connection?.unsubscribe(`seats/status/${this.watched}`);
     this.watched = showingId;
     this.live = showingId === null ? null : new LivePlan(showingId);
     this._plan.value = null;
     if (showingId === null) return;
-    if (this._link.value === "live") this.connection?.subscribe([`seats/status/${showingId}`]);
+    if (this.isJoined) this.connection?.subscribe([`seats/status/${showingId}`]);
     else void this.refresh().catch(() => {});
   }
 
@@ -253,8 +255,8 @@ export class Box {
 
   private deliver(command: wire.Command): void {
     if (this.asking.has(command)) return;
-    if (this._link.value === "live" && this.connection !== null) {
-      this.connection.publish(command.topic, JSON.stringify(command.body));
+    if (this.isJoined) {
+      this.connection?.publish(command.topic, JSON.stringify(command.body));
       // An answer that does not come by one way is asked for by the other.
       setTimeout(() => this.outbox.has(command) && void this.deliverOverHttp(command), ANSWER_PATIENCE);
     } else if (this._link.value === "polling" || this._link.value === "connecting") {
@@ -303,9 +305,6 @@ export class Box {
   }
 
   private reopen(): void {
-    this.attempt += 1;
-    this.connection?.end();
-    this.connection = null;
     clearTimeout(this.retryTimer);
     this.open();
   }
@@ -313,8 +312,7 @@ export class Box {
   private open(): void {
     this.attempt += 1;
     const attempt = this.attempt;
-    this.connection?.end();
-    this.connection = null;
+    this.leave();
     this._nextTry.value = null;
     const session = this._session.value;
     const isCurrent = () => attempt === this.attempt;
@@ -332,7 +330,14 @@ export class Box {
     );
   }
 
+  private leave(): void {
+    this.connection?.end();
+    this.connection = null;
+    this.isJoined = false;
+  }
+
   private opened(): void {
+    this.isJoined = true;
     this.heardAt = performance.now();
     const user = this._session.value?.user;
     const filters = ["showing/update/#"];
@@ -349,8 +354,8 @@ export class Box {
   }
 
   private lost(): void {
-    this.connection = null;
     this.attempt += 1;
+    this.leave();
     const delay = this.linking.lost(Math.random());
     this._link.value = this.linking.state;
     this._nextTry.value = performance.now() + delay;

@@ -61,7 +61,6 @@ export class Http {
     private readonly credentials: () => Credentials,
     private readonly heard: (boxTime: number) => void = () => {},
     private readonly ended: (token: string) => void = () => {},
-    private readonly origin = "",
   ) {}
 
   cinema = () => this.get("/api/cinema", Cinema);
@@ -138,7 +137,7 @@ export class Http {
     let response: Response;
     let said: unknown;
     try {
-      response = await fetch(this.origin + path, {
+      response = await fetch(path, {
         method,
         headers,
         body: options.body === undefined ? null : JSON.stringify(options.body),

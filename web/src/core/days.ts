@@ -39,7 +39,7 @@ export function dayInWords(day: string, language: string, style: "long" | "short
 }
 
 /** The moment at which the cinema's clock shows `time` (`20:00`) on `day`: milliseconds since 1970. Of a time that a
- * clock change skips or repeats, the first that is not before it. */
+ * clock change repeats it is the second; one that it skips is as much later. */
 export function momentOf(day: string, time: string, timezone: string): number {
   const asUtc = Date.parse(`${day}T${time}:00Z`);
   let moment = asUtc;

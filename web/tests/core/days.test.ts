@@ -31,6 +31,11 @@ describe("moments, by the cinema's clock", () => {
     }
   });
 
+  it("are decided where a clock shows a time twice, or never", () => {
+    expect(momentOf("2030-10-27", "02:30", AMSTERDAM)).toBe(at("2030-10-27T01:30:00Z"));
+    expect(momentOf("2030-03-31", "02:30", AMSTERDAM)).toBe(at("2030-03-31T01:30:00Z"));
+  });
+
   it("follow day by day, whatever the clocks do", () => {
     expect(dayAfter("2030-03-30")).toBe("2030-03-31");
     expect(dayAfter("2030-03-31")).toBe("2030-04-01");
