@@ -1,0 +1,41 @@
+/** Whom a change of a showing concerns. */
+
+import type { Booking } from "../box/wire";
+import { seatNames } from "../core/room";
+
+export interface Person {
+  booking_id: string;
+  number: string;
+  name: string | null;
+  email: string | null;
+  seats: string;
+}
+
+export interface Concerned {
+  bookings: number;
+  seats: number;
+  people: readonly Person[];
+  /** Each address once. */
+  emails: readonly string[];
+}
+
+export function concernedBy(bookings: readonly Booking[]): Concerned {
+  const confirmed = bookings.filter(({ status }) => status === "confirmed");
+  const emails = new Map<string, string>();
+  for (const { email } of confirmed)
+    if (email) emails.set(email.toLowerCase(), emails.get(email.toLowerCase()) ?? email);
+  return {
+    bookings: confirmed.length,
+    seats: confirmed.reduce((sum, { seats }) => sum + seats.length, 0),
+    people: confirmed
+      .map(({ booking_id, number, name, email, seats }) => ({
+        booking_id,
+        number: number ?? "",
+        name: name ?? null,
+        email: email ?? null,
+        seats: seatNames(seats),
+      }))
+      .sort((one, other) => (one.name ?? one.email ?? "").localeCompare(other.name ?? other.email ?? "")),
+    emails: [...emails.values()],
+  };
+}
