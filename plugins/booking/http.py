@@ -32,6 +32,7 @@ from plugins.booking.wire import (
     PaidRequest,
     ReleaseRequest,
     ShowingRequest,
+    Ticket,
     is_id,
     iso_seconds,
     money,
@@ -61,6 +62,7 @@ class BookingHttp:
             web.post("/api/bookings", self.book),
             web.get("/api/bookings", self.bookings),
             web.get("/api/bookings/{booking_id}", self.booking),
+            web.get("/api/bookings/{booking_id}/ticket", self.ticket),
             web.delete("/api/bookings/{booking_id}", self.cancel),
             web.patch("/api/bookings/{booking_id}", self.pay),
             web.get("/api/holds", self.holds),
@@ -107,6 +109,17 @@ class BookingHttp:
 
     async def booking(self, request: web.Request) -> web.Response:
         """The outcome, to who may see it, or who has its key."""
+        return _outcome_answer(await self._visible_outcome(request))
+
+    async def ticket(self, request: web.Request) -> web.Response:
+        """A booking that was made with its showing and seats, to who may see it, or who has its key."""
+        outcome = await self._visible_outcome(request)
+        records = await self._service.find_bookings(booking_id=outcome.booking_id)
+        if not records:
+            raise unknown_booking(outcome.booking_id)
+        return answer(_ticket(records[0]))
+
+    async def _visible_outcome(self, request: web.Request) -> Outcome:
         booking_id = _booking_id(request)
         key = _key(request)
         if key is None:
@@ -119,7 +132,7 @@ class BookingHttp:
             outcome = await self._service.outcome(booking_id)
             if outcome is None or outcome.key is None or not hmac.compare_digest(outcome.key.encode(), key):
                 raise unknown_booking(booking_id)
-        return _outcome_answer(outcome)
+        return outcome
 
     async def cancel(self, request: web.Request) -> web.Response:
         sender = self._sender(request, "booking/cancel")
@@ -254,13 +267,10 @@ def _outcome_answer(outcome: Outcome, *, failed: int = 200) -> web.Response:
     return answer(message, failed if outcome.status == "failed" else 200)
 
 
-def _details(record: BookingRecord) -> BookingDetails:
+def _ticket(record: BookingRecord) -> Ticket:
     showing = record.showing
-    return BookingDetails(
+    return Ticket(
         **confirmation(record.outcome).model_dump(),
-        user_id=record.outcome.user_id,
-        name=record.name,
-        email=record.email,
         paid=record.paid,
         showing=BookedShowing(
             showing_id=showing.showing_id,
@@ -275,3 +285,7 @@ def _details(record: BookingRecord) -> BookingDetails:
             for seat, cents in record.seats
         ],
     )
+
+
+def _details(record: BookingRecord) -> BookingDetails:
+    return BookingDetails(**dict(_ticket(record)), user_id=record.outcome.user_id, name=record.name, email=record.email)

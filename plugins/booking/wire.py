@@ -372,15 +372,20 @@ class BookedSeat(Outbound):
     price: str
 
 
-class BookingDetails(BookingConfirm):
-    """One of ``GET /api/bookings``: a booking with whose, what and how it was paid."""
+class Ticket(BookingConfirm):
+    """``GET /api/bookings/{booking_id}/ticket``: what whoever has a booking's key may know of it."""
+
+    paid: Payment | None = None
+    showing: BookedShowing
+    seats: list[BookedSeat]
+
+
+class BookingDetails(Ticket):
+    """One of ``GET /api/bookings``: a ticket with whose it is."""
 
     user_id: str
     name: str | None = None
     email: str | None = None
-    paid: Payment | None = None
-    showing: BookedShowing
-    seats: list[BookedSeat]
 
 
 class Cinema(Outbound):

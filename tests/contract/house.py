@@ -190,11 +190,20 @@ def settings_of(path: Path, **sections: Any) -> Settings:
 class Premises:
     """A house with the box that serves it: it can be closed and opened again on the same file, and its clock turned."""
 
-    def __init__(self, house: House, path: Path, *, busy_seconds: float | None = None, **sections: Any) -> None:
+    def __init__(
+        self,
+        house: House,
+        path: Path,
+        *,
+        busy_seconds: float | None = None,
+        clock: Clock | None = None,
+        **sections: Any,
+    ) -> None:
         self.house = house
         self.busy_seconds = busy_seconds
         self.path = path
-        self.clock = Clock(house.opened_at)  # however late in the run: its showings are minutes from their limits
+        # However late in the run: the house's showings are minutes from their limits.
+        self.clock = clock or Clock(house.opened_at)
         self.sections = sections
         self.host: Host
 

@@ -200,12 +200,12 @@ async def test_a_booking_is_shown_to_who_may_see_it_and_404_to_others(box: Premi
         assert (reply.status, reply.body) == (200, booked.body)
     unknown = await call("GET", f"/api/bookings/{ABSENT}", who="bob")
     for who in ("bob", "vera", "kiosk2"):
-        for method in ("GET", "DELETE"):
-            reply = await call(method, path, who=who)
+        for method, asked in (("GET", path), ("GET", f"{path}/ticket"), ("DELETE", path)):
+            reply = await call(method, asked, who=who)
             assert (reply.status, reply.code) == (404, "unknown_booking")
             assert reply.body["message"] == unknown.body["message"]
     assert (await call("GET", "/api/bookings/x", who="alice")).code == "unknown_booking"
-    for path in (f"/api/bookings/{booking_id}", f"/api/bookings/{ABSENT}"):
+    for path in (f"/api/bookings/{booking_id}", f"/api/bookings/{booking_id}/ticket", f"/api/bookings/{ABSENT}"):
         assert (await call("GET", path)).status == 401
 
 
@@ -222,8 +222,28 @@ async def test_a_key_opens_its_booking_alone_without_signing_in_and_for_reading_
     assert (await call("GET", f"/api/bookings/{ABSENT}", headers=key)).status == 404
     for method, elsewhere in (("DELETE", path), ("PATCH", path), ("GET", "/api/bookings"), ("GET", "/api/me")):
         assert (await call(method, elsewhere, headers=key)).status == 401
+    assert (await call("GET", f"/api/bookings/{other.body['booking_id']}/ticket", headers=key)).status == 404
     await call("DELETE", path, who="alice")
     assert (await call("GET", path, headers=key)).body["status"] == "cancelled"
+    assert (await call("GET", f"{path}/ticket", headers=key)).body["status"] == "cancelled"
+
+
+async def test_a_ticket_says_what_the_booking_is_for_and_not_whose_it_is(box: Premises, http: Http) -> None:
+    call = http(box)
+    booked = await book(call, "alice", [box.seats[20], box.seats[0]], email="other@example.org")
+    path, key = f"/api/bookings/{booked.body['booking_id']}/ticket", {"Authorization": f"Key {booked.body['key']}"}
+    ticket = (await call("GET", path, headers=key)).body
+    assert ticket.items() >= booked.body.items()
+    assert (ticket["showing"]["title"], ticket["showing"]["room"]) == ("A film", "Room 1")
+    assert [(seat["row"], seat["number"], seat["price"]) for seat in ticket["seats"]] == [
+        ("C", 5, "12.00"),
+        ("A", 1, "9.50"),
+    ]
+    assert not {"user_id", "name", "email"} & ticket.keys()
+    failed_id = new_id()
+    await book(call, "alice", [ABSENT], booking_id=failed_id)
+    reply = await call("GET", f"/api/bookings/{failed_id}/ticket", who="alice")
+    assert (reply.status, reply.code) == (404, "unknown_booking")
 
 
 async def test_cancelling_is_refused_as_by_mqtt(box: Premises, http: Http) -> None:

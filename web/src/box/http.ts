@@ -15,6 +15,7 @@ import {
   Session,
   Showing,
   type ShowingRequest,
+  Ticket,
   User,
 } from "./wire";
 
@@ -87,8 +88,9 @@ export class Http {
   bookings = (filter: BookingFilter = {}) =>
     this.get(`/api/bookings?${new URLSearchParams(filter as Record<string, string>)}`, v.array(Booking));
   booking = (bookingId: string) => this.get(`/api/bookings/${bookingId}`, Confirmation);
-  bookingByKey = (bookingId: string, key: string) =>
-    this.call("GET", `/api/bookings/${bookingId}`, Confirmation, { as: { key } });
+  /** With its key nobody need be signed in. */
+  ticket = (bookingId: string, key?: string) =>
+    this.call("GET", `/api/bookings/${bookingId}/ticket`, Ticket, key === undefined ? {} : { as: { key } });
   pay = (bookingId: string, paid: Payment | null) =>
     this.call("PATCH", `/api/bookings/${bookingId}`, Booking, { body: { paid } });
 

@@ -124,12 +124,9 @@ export const Room = v.object({
   types: v.array(v.string()),
 });
 
-/** `GET /api/bookings`: a booking with whose, what and how it was paid. */
-export const Booking = v.object({
+/** `GET /api/bookings/{booking_id}/ticket`: a booking that was made with what it is for. */
+export const Ticket = v.object({
   ...Confirmation.entries,
-  user_id: v.string(),
-  name: v.nullish(v.string(), null),
-  email: v.nullish(v.string(), null),
   paid: v.nullish(v.picklist(["cash", "card", "other"]), null),
   showing: v.object({
     showing_id: v.string(),
@@ -142,6 +139,14 @@ export const Booking = v.object({
   seats: v.array(
     v.object({ seat_id: v.string(), row: v.string(), number: v.number(), type: v.string(), price: v.string() }),
   ),
+});
+
+/** `GET /api/bookings`: a ticket with whose it is. */
+export const Booking = v.object({
+  ...Ticket.entries,
+  user_id: v.string(),
+  name: v.nullish(v.string(), null),
+  email: v.nullish(v.string(), null),
 });
 
 export type SeatMessage = v.InferOutput<typeof SeatMessage>;
@@ -158,6 +163,7 @@ export type User = v.InferOutput<typeof User>;
 export type Session = v.InferOutput<typeof Session>;
 export type ListedUser = v.InferOutput<typeof ListedUser>;
 export type Room = v.InferOutput<typeof Room>;
+export type Ticket = v.InferOutput<typeof Ticket>;
 export type Booking = v.InferOutput<typeof Booking>;
 export type Payment = NonNullable<Booking["paid"]>;
 
