@@ -1,0 +1,86 @@
+/**
+ * How the page is joined to the box, in words; nothing while all is live. Needs the box. Put it where it is seen on
+ * every view, once: it is a live region.
+ */
+
+import { useEffect, useState } from "preact/hooks";
+import type { Box } from "../box/box";
+import { counted, inLanguage } from "./language";
+
+const texts = inLanguage({
+  en: {
+    connecting: "Connecting to the box office…",
+    polling: "Live updates are not available here; the page asks every few seconds.",
+    reconnecting: "The box office does not answer. What you see may be out of date.",
+    next: (seconds: number) => `Next try in ${seconds} s.`,
+    trying: "Trying now…",
+    retry: "Try now",
+    waiting: { one: "# message waiting to be sent.", other: "# messages waiting to be sent." },
+  },
+  nl: {
+    connecting: "Verbinding maken met de kassa…",
+    polling: "Live bijwerken kan hier niet; de pagina vraagt elke paar seconden opnieuw.",
+    reconnecting: "De kassa antwoordt niet. Wat je ziet is misschien niet meer actueel.",
+    next: (seconds: number) => `Volgende poging over ${seconds} s.`,
+    trying: "Nu aan het proberen…",
+    retry: "Nu proberen",
+    waiting: { one: "Er wacht # bericht op verzending.", other: "Er wachten # berichten op verzending." },
+  },
+});
+
+/** How long a page may take to be joined before anybody is told: milliseconds. */
+const UNREMARKABLE = 1_500;
+
+export function LinkNotice({ box }: { box: Box }) {
+  const link = box.link.value;
+  const waiting = box.waiting.value;
+  const isLate = useLater(link === "connecting", UNREMARKABLE);
+  const isShown = link === "reconnecting" || link === "polling" || (link === "connecting" && isLate);
+  const said = texts.value;
+  return (
+    <div class="link-notice" role="status" data-link={link}>
+      {isShown && (
+        <div class={`notice ${link === "reconnecting" ? "bad" : "quiet"}`}>
+          <p>
+            {said[link as "connecting" | "polling" | "reconnecting"]}
+            {waiting > 0 && link !== "connecting" && ` ${counted(waiting, said.waiting)}`}
+          </p>
+          {link === "reconnecting" && <NextTry box={box} />}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function NextTry({ box }: { box: Box }) {
+  const [, setTick] = useState(0);
+  const next = box.nextTry.value;
+  useEffect(() => {
+    const clock = setInterval(() => setTick((tick) => tick + 1), 500);
+    return () => clearInterval(clock);
+  }, []);
+  const said = texts.value;
+  const seconds = next === null ? 0 : Math.ceil((next - performance.now()) / 1000);
+  return (
+    <>
+      <span class="soft figures" aria-hidden="true">
+        {seconds > 0 ? said.next(seconds) : said.trying}
+      </span>
+      <button class="button small" type="button" onClick={() => box.retryNow()}>
+        {said.retry}
+      </button>
+    </>
+  );
+}
+
+/** Whether something has been so for a while: milliseconds. */
+export function useLater(isSo: boolean, after: number): boolean {
+  const [isLate, setLate] = useState(false);
+  useEffect(() => {
+    setLate(false);
+    if (!isSo) return;
+    const timer = setTimeout(() => setLate(true), after);
+    return () => clearTimeout(timer);
+  }, [isSo, after]);
+  return isSo && isLate;
+}

@@ -1,0 +1,107 @@
+/**
+ * A booking as it is shown at the door: its number, what, when, where, which seats, what it costs, and a QR code of its
+ * address. Needs the cinema and the booking's confirmation; what else is known of it: `showing`, `seats`. `link` is the
+ * address in the QR code. `children` come below: what can be done with it.
+ */
+
+import type { ComponentChildren } from "preact";
+import type { Cinema, Confirmation } from "../box/wire";
+import { cents } from "../core/money";
+import { seatNames } from "../core/room";
+import { counted, dayText, inLanguage, priceText, timeText } from "./language";
+import { QrCode } from "./QrCode";
+import "../styles/ticket.css";
+
+const texts = inLanguage({
+  en: {
+    number: "Booking number",
+    confirmed: "Booked",
+    cancelled: "Cancelled",
+    failed: "Not booked",
+    day: "Day",
+    time: "Time",
+    room: "Room",
+    seats: "Seats",
+    total: "Total",
+    count: { one: "# seat", other: "# seats" },
+    show: "Show this at the door.",
+    notValid: "This booking was cancelled. It does not open the door any more.",
+    code: "QR code of this booking",
+  },
+  nl: {
+    number: "Boekingsnummer",
+    confirmed: "Geboekt",
+    cancelled: "Geannuleerd",
+    failed: "Niet geboekt",
+    day: "Dag",
+    time: "Tijd",
+    room: "Zaal",
+    seats: "Stoelen",
+    total: "Totaal",
+    count: { one: "# stoel", other: "# stoelen" },
+    show: "Laat dit bij de ingang zien.",
+    notValid: "Deze boeking is geannuleerd. Je komt er niet meer mee binnen.",
+    code: "QR-code van deze boeking",
+  },
+});
+
+export interface TicketProps {
+  cinema: Pick<Cinema, "name" | "timezone" | "currency">;
+  confirmation: Confirmation;
+  showing?: { title: string; starts_at: string; ends_at: string; room: string } | undefined;
+  seats?: readonly { row: string; number: number }[] | undefined;
+  link?: string | undefined;
+  children?: ComponentChildren;
+}
+
+export function Ticket({ cinema, confirmation, showing, seats, link, children }: TicketProps) {
+  const said = texts.value;
+  const { status, number, total, seat_ids } = confirmation;
+  const isValid = status === "confirmed";
+  return (
+    <article class="ticket" data-status={status} aria-label={`${said.number} ${number ?? ""}`}>
+      <div class="ticket-head">
+        <span class={`tag ${isValid ? "good" : "bad"}`}>{said[status]}</span>
+        <span class="eyebrow">{cinema.name}</span>
+      </div>
+      {showing !== undefined && <p class="ticket-title display">{showing.title}</p>}
+      <dl class="ticket-facts">
+        {showing !== undefined && (
+          <>
+            <Fact name={said.day} value={dayText(showing.starts_at, cinema.timezone)} isWide />
+            <Fact
+              name={said.time}
+              value={`${timeText(showing.starts_at, cinema.timezone)}–${timeText(showing.ends_at, cinema.timezone)}`}
+            />
+            <Fact name={said.room} value={showing.room} />
+          </>
+        )}
+        <Fact
+          name={said.seats}
+          value={seats !== undefined && seats.length > 0 ? seatNames(seats) : counted(seat_ids.length, said.count)}
+        />
+        {total !== undefined && (
+          <Fact name={said.total} value={priceText(cents(total), confirmation.currency ?? cinema.currency)} />
+        )}
+      </dl>
+      <div class="ticket-stub">
+        <div class="ticket-number">
+          <span class="eyebrow">{said.number}</span>
+          <strong class="figures">{number}</strong>
+          <p class="small soft">{isValid ? said.show : said.notValid}</p>
+        </div>
+        {link !== undefined && isValid && <QrCode text={link} label={said.code} />}
+      </div>
+      {children !== undefined && <div class="ticket-actions">{children}</div>}
+    </article>
+  );
+}
+
+function Fact({ name, value, isWide = false }: { name: string; value: string; isWide?: boolean }) {
+  return (
+    <div class={isWide ? "wide-fact" : undefined}>
+      <dt class="eyebrow">{name}</dt>
+      <dd class="figures">{value}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,38 @@
+/** Seats in words. */
+
+import { counted, inLanguage } from "./language";
+
+const texts = inLanguage({
+  en: {
+    types: { standard: "standard", premium: "premium", wheelchair: "wheelchair place" } as Record<string, string>,
+    seat: (row: string, number: number) => `Row ${row} seat ${number}`,
+    seats: { one: "# seat", other: "# seats" },
+    left: { one: "Last seat", other: "# seats left" },
+    last: { one: "Last seat", other: "Last # seats" },
+    soldOut: "Sold out",
+  },
+  nl: {
+    types: { standard: "standaard", premium: "premium", wheelchair: "rolstoelplaats" },
+    seat: (row: string, number: number) => `Rij ${row} stoel ${number}`,
+    seats: { one: "# stoel", other: "# stoelen" },
+    left: { one: "Laatste stoel", other: "Nog # stoelen" },
+    last: { one: "Laatste stoel", other: "Laatste # stoelen" },
+    soldOut: "Uitverkocht",
+  },
+});
+
+/** “premium”; a type that only this cinema knows goes by its own name. */
+export const seatTypeText = (type: string): string => texts.value.types[type] ?? type;
+
+/** “Row C seat 7”. */
+export const seatText = (seat: { row: string; number: number }): string => texts.value.seat(seat.row, seat.number);
+
+/** “3 seats”. */
+export const seatsText = (count: number): string => counted(count, texts.value.seats);
+
+/** How full a showing is: “96 seats left”, “Last 3 seats”, “Sold out”. */
+export function seatsLeftText(showing: { seats_available: number; seats_total: number }): string {
+  const { seats_available: left, seats_total: all } = showing;
+  if (left === 0) return texts.value.soldOut;
+  return counted(left, left <= Math.max(3, all / 10) ? texts.value.last : texts.value.left);
+}
