@@ -33,7 +33,6 @@ CONFIRMATIONS_AHEAD = 16
 STOCK_CONFIRMATIONS_AHEAD = 4
 NO_MOSQUITTO = "mosquitto is not installed (Debian: mosquitto)"
 TITLES = {"box": "the box", "mosquitto": "mosquitto + worker", "stock": "stock amqtt"}
-SEATS_PER_ROW = 100
 
 
 class StartFailed(Exception):  # noqa: N818  # what the person at the terminal reads
@@ -42,10 +41,11 @@ class StartFailed(Exception):  # noqa: N818  # what the person at the terminal r
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """A showing, and how many seats its room has."""
+    """A showing, how many seats its room has, and how many each of its rows."""
 
     showing_id: str
     seats: int
+    seats_per_row: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,18 @@ class System:
 
 @contextmanager
 def start(
-    key: str, folder: Path, *, seats: Sequence[int], websocket: bool = True, visitors: int = 0
+    key: str,
+    folder: Path,
+    *,
+    seats: Sequence[int],
+    websocket: bool = True,
+    visitors: int = 0,
+    seats_per_row: int = 100,
 ) -> Iterator[System]:
     """A system of its own in ``folder``, with a showing for each number of ``seats``. Raises StartFailed."""
     place = folder / key
     place.mkdir()
-    showings = [Showing(str(uuid4()), count) for count in seats]
+    showings = [Showing(str(uuid4()), count, seats_per_row) for count in seats]
     with STARTS[key](place, showings, websocket, visitors) as system:
         yield system
 
@@ -217,7 +223,8 @@ def _cinema(showings: Sequence[Showing]) -> dict[str, object]:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
     return {
         "rooms": [
-            {"name": f"Room of {seats}", "rows": _rows(seats)} for seats in sorted({one.seats for one in showings})
+            {"name": f"Room of {seats}", "rows": _rows(seats, per_row)}
+            for seats, per_row in sorted({(one.seats, one.seats_per_row) for one in showings})
         ],
         "showings": [
             {
@@ -233,11 +240,11 @@ def _cinema(showings: Sequence[Showing]) -> dict[str, object]:
     }
 
 
-def _rows(seats: int) -> list[dict[str, object]]:
-    full, rest = divmod(seats, SEATS_PER_ROW)
+def _rows(seats: int, per_row: int) -> list[dict[str, object]]:
+    full, rest = divmod(seats, per_row)
     return [
         {"row": str(number), "seats": count}
-        for number, count in enumerate([SEATS_PER_ROW] * full + [rest] * bool(rest), start=1)
+        for number, count in enumerate([per_row] * full + [rest] * bool(rest), start=1)
     ]
 
 

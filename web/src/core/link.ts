@@ -29,7 +29,6 @@ export class Link {
 
   /** Whether the box answered over HTTP, while MQTT is not joined. */
   asked(answered: boolean): void {
-    if (this.state === "live") return;
     // One failed attempt is a box that restarts; an HTTP answer after it, a WebSocket that is kept from us.
     if (answered && this.failures > 0) this.state = "polling";
     if (!answered && (this.failures > 0 || this.state === "polling")) this.state = "reconnecting";

@@ -60,6 +60,7 @@ describe("prices", () => {
     expect(priceOf(showing, B3)).toBe(1205);
     expect(priceOf(showing, A1)).toBe(950);
     expect(total(showing, [A1, A2, B3])).toBe(3105);
+    expect(priceOf({ price: "19.99", prices: {} }, A1)).toBe(1999);
   });
 
   it("are written in the reader's way", () => {
