@@ -1,3 +1,17 @@
 import { render } from "preact";
+import { Box } from "../box/box";
+import "../styles/base.css";
+import "./kiosk.css";
+import { KioskPage } from "./KioskPage";
+import { Kiosk } from "./kiosk";
+import { behave } from "./manners";
+import { renewWhenFailed, renewWhenUpdated } from "./renewal";
 
-render(<main>The pages are under way.</main>, document.getElementById("page") as HTMLElement);
+renewWhenFailed();
+behave();
+const box = new Box({ page: "kiosk" });
+const kiosk = new Kiosk(box);
+renewWhenUpdated(kiosk, box);
+render(<KioskPage kiosk={kiosk} />, document.getElementById("page") as HTMLElement);
+box.start();
+kiosk.start();

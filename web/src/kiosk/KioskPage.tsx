@@ -1,0 +1,54 @@
+/** The whole page: the screen that is due, how it is joined to the box, and the question whether anybody is there. */
+
+import { useEffect } from "preact/hooks";
+import { LinkNotice } from "../shared/LinkNotice";
+import { BookingScreen } from "./BookingScreen";
+import { DoneScreen } from "./DoneScreen";
+import { EmailScreen } from "./EmailScreen";
+import type { Kiosk } from "./kiosk";
+import { Message } from "./Message";
+import { hasFailed } from "./renewal";
+import { SeatsScreen } from "./SeatsScreen";
+import { StaffScreen } from "./StaffScreen";
+import { StartScreen } from "./StartScreen";
+import { StillThere } from "./StillThere";
+import { texts } from "./texts";
+
+export function KioskPage({ kiosk }: { kiosk: Kiosk }) {
+  const cinema = kiosk.box.cinema.value;
+  useEffect(() => {
+    if (cinema !== null) document.title = cinema.name;
+  }, [cinema]);
+  if (hasFailed.value) {
+    return (
+      <main class="kiosk">
+        <Message heading={texts.value.fault} text={texts.value.faultMore} />
+      </main>
+    );
+  }
+  return (
+    <div class="kiosk">
+      <Screen kiosk={kiosk} />
+      <footer class="kiosk-foot">
+        <LinkNotice box={kiosk.box} />
+      </footer>
+      {kiosk.asked.value !== null && <StillThere kiosk={kiosk} left={kiosk.asked.value} />}
+    </div>
+  );
+}
+
+function Screen({ kiosk }: { kiosk: Kiosk }) {
+  if (!kiosk.isStaffed.value) return <StaffScreen box={kiosk.box} />;
+  switch (kiosk.flow.value.screen) {
+    case "start":
+      return <StartScreen kiosk={kiosk} />;
+    case "seats":
+      return <SeatsScreen kiosk={kiosk} />;
+    case "email":
+      return <EmailScreen kiosk={kiosk} />;
+    case "booking":
+      return <BookingScreen kiosk={kiosk} />;
+    case "done":
+      return <DoneScreen kiosk={kiosk} />;
+  }
+}

@@ -1,0 +1,25 @@
+/** Where the house signs the kiosk in, once. */
+
+import type { Box } from "../box/box";
+import { LanguageSwitch } from "../shared/LanguageSwitch";
+import { SignIn } from "../shared/SignIn";
+import { Heading } from "./Heading";
+import { mayServe } from "./kiosk";
+import { texts } from "./texts";
+
+export function StaffScreen({ box }: { box: Box }) {
+  const said = texts.value;
+  return (
+    <main class="screen staff">
+      <div class="screen-bar">
+        <p class="cinema-name display">{box.cinema.value?.name}</p>
+        <LanguageSwitch />
+      </div>
+      <div class="card stack loose">
+        <Heading>{said.staff}</Heading>
+        <p class="soft">{box.signedOut.value ? said.signedOut : said.staffMore}</p>
+        <SignIn box={box} isWelcome={(user) => (mayServe(user) ? null : said.notAKiosk)} />
+      </div>
+    </main>
+  );
+}
