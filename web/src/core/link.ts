@@ -30,8 +30,7 @@ export class Link {
   /** Whether the box answered over HTTP, while MQTT is not joined. */
   asked(answered: boolean): void {
     // One failed attempt is a box that restarts; an HTTP answer after it, a WebSocket that is kept from us.
-    if (answered && this.failures > 0) this.state = "polling";
-    if (!answered && (this.failures > 0 || this.state === "polling")) this.state = "reconnecting";
+    if (this.failures > 0) this.state = answered ? "polling" : "reconnecting";
   }
 
   /** Whether to ask over HTTP what MQTT would tell. */
