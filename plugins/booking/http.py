@@ -26,6 +26,7 @@ from plugins.booking.wire import (
     BookedShowing,
     BookingDetails,
     BookingRequest,
+    BookingTerms,
     Cinema,
     HoldRequest,
     Outbound,
@@ -73,9 +74,23 @@ class BookingHttp:
     # For all
 
     async def cinema(self, request: web.Request) -> web.Response:
-        cinema = self._box.settings.cinema
+        settings = self._box.settings
+        cinema, booking, auth = settings.cinema, settings.booking, settings.auth
         return answer(
-            Cinema(name=cinema.name, timezone=cinema.timezone, currency=cinema.currency, languages=cinema.languages)
+            Cinema(
+                name=cinema.name,
+                timezone=cinema.timezone,
+                currency=cinema.currency,
+                languages=cinema.languages,
+                booking=BookingTerms(
+                    hold_seconds=booking.hold_seconds,
+                    max_seats=booking.max_seats,
+                    cancel_until_minutes=booking.cancel_until_minutes,
+                    sales_close_minutes=booking.sales_close_minutes,
+                ),
+                allow_guests=auth.allow_guests,
+                allow_registration=auth.allow_registration,
+            )
         )
 
     async def showings(self, request: web.Request) -> web.Response:

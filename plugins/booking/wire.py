@@ -388,6 +388,15 @@ class BookingDetails(Ticket):
     email: str | None = None
 
 
+class BookingTerms(Outbound):
+    """What holds for every booking here: the settings of the same names."""
+
+    hold_seconds: int
+    max_seats: int
+    cancel_until_minutes: int
+    sales_close_minutes: int
+
+
 class Cinema(Outbound):
     """``GET /api/cinema``."""
 
@@ -395,6 +404,9 @@ class Cinema(Outbound):
     timezone: str
     currency: str
     languages: list[str]
+    booking: BookingTerms
+    allow_guests: bool
+    allow_registration: bool
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -47,9 +47,21 @@ async def test_healthz_says_ok(box: Premises, http: Http) -> None:
 
 async def test_the_cinema_says_where_and_what_it_is(open_house: OpenHouse, http: Http) -> None:
     cinema = {"name": "Rialto", "timezone": "Europe/Lisbon", "currency": "CHF", "languages": ["de", "fr"]}
-    box = await open_house(cinema=cinema)
+    box = await open_house(
+        cinema=cinema,
+        booking={"hold_seconds": 60, "max_seats": 4, "cancel_until_minutes": 10, "sales_close_minutes": -5},
+        auth={"allow_registration": False},
+    )
     reply = await http(box)("GET", "/api/cinema")
-    assert (reply.status, reply.body) == (200, cinema)
+    assert reply.status == 200
+    assert reply.body.items() >= cinema.items()
+    assert reply.body["booking"] == {
+        "hold_seconds": 60,
+        "max_seats": 4,
+        "cancel_until_minutes": 10,
+        "sales_close_minutes": -5,
+    }
+    assert (reply.body["allow_guests"], reply.body["allow_registration"]) == (True, False)
 
 
 async def test_the_showings_are_those_to_come_by_start_in_the_form_of_showing_update(
