@@ -28,10 +28,10 @@ export function KioskPage({ kiosk }: { kiosk: Kiosk }) {
   }
   return (
     <div class="kiosk">
-      <Screen kiosk={kiosk} />
-      <footer class="kiosk-foot">
+      <div class="kiosk-link">
         <LinkNotice box={kiosk.box} />
-      </footer>
+      </div>
+      <Screen kiosk={kiosk} />
       {kiosk.asked.value !== null && <StillThere kiosk={kiosk} left={kiosk.asked.value} />}
     </div>
   );

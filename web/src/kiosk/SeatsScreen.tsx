@@ -3,6 +3,7 @@
 import type { Order } from "../box/order";
 import type { Cinema, Showing } from "../box/wire";
 import { priceOf, total } from "../core/money";
+import { roomOf } from "../core/room";
 import { Countdown } from "../shared/Countdown";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { dayText, priceText, timeText } from "../shared/language";
@@ -46,7 +47,7 @@ export function SeatsScreen({ kiosk }: { kiosk: Kiosk }) {
           {showing.room}
         </p>
       </header>
-      <section class="seats-room">
+      <section class="seats-room" style={{ "--rows": Math.max(1, roomOf(plan?.seats ?? []).depth) }}>
         <p class="seats-hint">{said.chooseSeats}</p>
         {plan === null || plan.seats.length === 0 ? (
           <div class="skeleton seats-waiting" role="status" aria-label={said.loading} />
