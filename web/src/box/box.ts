@@ -170,6 +170,16 @@ export class Box {
     return this.signIn(account.username, account.password);
   }
 
+  /** Change one's own name, e-mail or password; after another password all tokens are void, this one too. */
+  async changeMe(changes: Parameters<Http["changeMe"]>[0]): Promise<void> {
+    const user = await this.http.changeMe(changes);
+    const session = this._session.value;
+    if (session?.user.user_id !== user.user_id) return;
+    this._session.value = { ...session, user };
+    const kept = this.memory.get("session", KeptSession);
+    if (kept !== null) this.memory.set("session", { ...kept, user });
+  }
+
   async signOut(): Promise<void> {
     const gone = this.http.signOut();
     this.setSession(null);
@@ -183,6 +193,10 @@ export class Box {
   }
 
   private setSession(session: wire.Session | null): void {
+    // Nobody else sends what somebody asked for, least of all a guest, whose connection it would end.
+    if (session?.user.user_id !== this._session.value?.user.user_id) {
+      for (const command of this.outbox.commands) this.outbox.drop(command);
+    }
     this._session.value = session;
     this.memory.set("session", session === null ? null : { ...session, issued_at: Date.now() });
     this.reopen();
@@ -231,13 +245,16 @@ export class Box {
   /** Send a command, now or once the box is to be had, and resolve with what became of it. It is sent again as often as
    * needed; the box takes it once. */
   async send(command: wire.Command): Promise<Outcome> {
+    if (this._session.value === null) return { kind: "refusal", code: "unauthorized" };
     if (command.topic === "booking/request") this.keepRequest(command.body);
     const outcome = this.outbox.add(command);
     this._waiting.value = this.outbox.commands.length;
     this.deliver(command);
     const became = await outcome;
     this._waiting.value = this.outbox.commands.length;
-    if (command.topic === "booking/request") this.memory.set("request", null);
+    // One that was dropped may have arrived: whoever asked for it asks again when they are back.
+    const isDropped = became.kind === "refusal" && became.code === "dropped";
+    if (command.topic === "booking/request" && !isDropped) this.memory.set("request", null);
     return became;
   }
 
