@@ -1,4 +1,12 @@
-import { render } from "preact";
-import "../styles/base.css";
+/** The audience's page at `/`. */
 
-render(<main>The pages are under way.</main>, document.getElementById("page") as HTMLElement);
+import { render } from "preact";
+import { App } from "./App";
+import { box, orders } from "./page";
+import { route } from "./route";
+import "../styles/base.css";
+import "./visitors.css";
+
+box.start();
+orders.begin(route.value.view === "showing");
+render(<App />, document.getElementById("page") as HTMLElement);

@@ -1,0 +1,175 @@
+/** Who somebody is here, and what they may change about it. */
+
+import { useState } from "preact/hooks";
+import { Field } from "../shared/Field";
+import { LanguageSwitch } from "../shared/LanguageSwitch";
+import { inLanguage } from "../shared/language";
+import { failureText } from "../shared/refusals";
+import { Heading } from "./Heading";
+import { box } from "./page";
+import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
+
+const texts = inLanguage({
+  en: {
+    title: "You",
+    signedOut: "You can look at everything without signing in. To book, a name and an e-mail are enough.",
+    as: (name: string) => `You are signed in as ${name}.`,
+    visitor: "You book without an account: this browser remembers you for a while.",
+    name: "Name",
+    email: "E-mail",
+    save: "Save",
+    saved: "Saved.",
+    details: "Name and e-mail",
+    password: "Password",
+    old: "Present password",
+    new: "New password",
+    newHint: "At least 10 characters. You stay signed in here; other devices are signed out.",
+    change: "Change password",
+    changed: "Your password has been changed.",
+    wrong: "The present password is not right.",
+    language: "Language",
+    signOut: "Sign out",
+  },
+  nl: {
+    title: "Jij",
+    signedOut: "Je kunt alles bekijken zonder in te loggen. Om te boeken zijn een naam en een e-mailadres genoeg.",
+    as: (name: string) => `Je bent ingelogd als ${name}.`,
+    visitor: "Je boekt zonder account: deze browser onthoudt je een tijdje.",
+    name: "Naam",
+    email: "E-mail",
+    save: "Opslaan",
+    saved: "Opgeslagen.",
+    details: "Naam en e-mail",
+    password: "Wachtwoord",
+    old: "Huidig wachtwoord",
+    new: "Nieuw wachtwoord",
+    newHint: "Ten minste 10 tekens. Hier blijf je ingelogd; andere apparaten worden uitgelogd.",
+    change: "Wachtwoord wijzigen",
+    changed: "Je wachtwoord is gewijzigd.",
+    wrong: "Het huidige wachtwoord klopt niet.",
+    language: "Taal",
+    signOut: "Uitloggen",
+  },
+});
+
+export function Account() {
+  const user = box.session.value?.user ?? null;
+  const said = texts.value;
+  const [way, setWay] = useState<Way>("signIn");
+  return (
+    <div class="wide narrow account-view stack loose">
+      <Heading title={user === null ? wayTitle(way) : said.title} />
+      {user === null ? (
+        <>
+          <p class="soft">{said.signedOut}</p>
+          <WhoAreYou way={way} onWay={setWay} />
+        </>
+      ) : (
+        <>
+          <div class="stack tight">
+            <p>{said.as(user.name ?? user.username ?? user.email ?? "")}</p>
+            {user.role === "visitor" && <p class="soft small">{said.visitor}</p>}
+            <p>
+              <button class="button" type="button" onClick={() => void box.signOut()}>
+                {said.signOut}
+              </button>
+            </p>
+          </div>
+          <Details key={user.user_id} />
+          {user.username !== null && <Password username={user.username} />}
+        </>
+      )}
+      <section class="stack tight">
+        <h2>{said.language}</h2>
+        <LanguageSwitch />
+      </section>
+    </div>
+  );
+}
+
+/** What a form says below it: that it was done, or why not. */
+function useForm(ask: (entered: (name: string) => string) => Promise<unknown>, done: () => string) {
+  const [note, setNote] = useState<string | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    const form = event.target as HTMLFormElement;
+    const data = new FormData(form);
+    setNote(null);
+    setError(null);
+    try {
+      await ask((name) => String(data.get(name)));
+      setNote(done());
+    } catch (failure) {
+      setError(failureText(failure));
+    }
+  };
+  return { note, error, submit };
+}
+
+function Details() {
+  const user = box.session.value?.user;
+  const said = texts.value;
+  const { note, error, submit } = useForm(
+    (entered) => box.changeMe({ name: entered("name").trim(), email: entered("email").trim() }),
+    () => texts.value.saved,
+  );
+  return (
+    <form class="stack" aria-labelledby="details-title" onSubmit={(event) => void submit(event)}>
+      <h2 id="details-title">{said.details}</h2>
+      <Field label={said.name} name="name" autocomplete="name" value={user?.name ?? ""} maxlength={100} required />
+      <Field
+        label={said.email}
+        name="email"
+        type="email"
+        autocomplete="email"
+        value={user?.email ?? ""}
+        maxlength={254}
+        required
+        error={error}
+      />
+      <div class="row">
+        <button class="button" type="submit">
+          {said.save}
+        </button>
+        <span role="status">{note}</span>
+      </div>
+    </form>
+  );
+}
+
+function Password({ username }: { username: string }) {
+  const said = texts.value;
+  const { note, error, submit } = useForm(
+    async (entered) => {
+      await box.changeMe({ old_password: entered("old"), password: entered("new") });
+      // All tokens of before are void.
+      await box.signIn(username, entered("new"));
+    },
+    () => texts.value.changed,
+  );
+  return (
+    <form class="stack" aria-labelledby="password-title" onSubmit={(event) => void submit(event)}>
+      <h2 id="password-title">{said.password}</h2>
+      <input class="unseen" tabIndex={-1} aria-hidden="true" autocomplete="username" value={username} readOnly />
+      <Field label={said.old} name="old" type="password" autocomplete="current-password" required />
+      <Field
+        label={said.new}
+        name="new"
+        type="password"
+        autocomplete="new-password"
+        hint={said.newHint}
+        minlength={10}
+        maxlength={1024}
+        required
+        error={error}
+      />
+      <div class="row">
+        <button class="button" type="submit">
+          {said.change}
+        </button>
+        <span role="status">{note}</span>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,131 @@
+/** The audience's page: what is the same on every view, and the view that the address means. */
+
+import { useEffect, useState } from "preact/hooks";
+import { LanguageSwitch } from "../shared/LanguageSwitch";
+import { LinkNotice } from "../shared/LinkNotice";
+import { inLanguage } from "../shared/language";
+import { Account } from "./Account";
+import { Background } from "./Background";
+import { Bookings } from "./Bookings";
+import { BookingView } from "./BookingView";
+import { Programme } from "./Programme";
+import { box } from "./page";
+import { addressOf, route } from "./route";
+import { ShowingView } from "./ShowingView";
+
+const texts = inLanguage({
+  en: {
+    skip: "Skip to the content",
+    nav: "Main",
+    programme: "What is on",
+    bookings: "My bookings",
+    signIn: "Sign in",
+    cinema: "Cinema",
+    signedOut: "You have been signed out. What you booked is still booked; sign in to go on.",
+    signInAgain: "Sign in",
+    ok: "All right",
+  },
+  nl: {
+    skip: "Naar de inhoud",
+    nav: "Hoofdmenu",
+    programme: "Nu te zien",
+    bookings: "Mijn boekingen",
+    signIn: "Inloggen",
+    cinema: "Bioscoop",
+    signedOut: "Je bent uitgelogd. Wat je hebt geboekt, blijft geboekt; log in om verder te gaan.",
+    signInAgain: "Inloggen",
+    ok: "Goed",
+  },
+});
+
+export function App() {
+  const said = texts.value;
+  const { view } = route.value;
+  const user = box.session.value?.user ?? null;
+  const current = (here: boolean) => (here ? ("page" as const) : undefined);
+  return (
+    <>
+      {/* biome-ignore lint/a11y/useValidAnchor: it leads somewhere on the page, but what is behind # is the view's. */}
+      <a
+        class="skip"
+        href="#content"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("content")?.focus();
+        }}
+      >
+        {said.skip}
+      </a>
+      <header class="page-head">
+        <div class="wide">
+          <a class="brand display" href={addressOf.programme}>
+            {box.cinema.value?.name ?? said.cinema}
+          </a>
+          <nav aria-label={said.nav}>
+            <a href={addressOf.programme} aria-current={current(view === "programme")}>
+              {said.programme}
+            </a>
+            {user !== null && (
+              <a href={addressOf.bookings} aria-current={current(view === "bookings")}>
+                {said.bookings}
+              </a>
+            )}
+            <a class="who" href={addressOf.account} aria-current={current(view === "account")}>
+              {user === null ? said.signIn : (user.name ?? user.username ?? user.email)}
+            </a>
+          </nav>
+          <LanguageSwitch />
+        </div>
+      </header>
+      <div class="wide notices">
+        <LinkNotice box={box} />
+        <SignedOut />
+      </div>
+      <main id="content" tabIndex={-1}>
+        <Background />
+        <View />
+      </main>
+    </>
+  );
+}
+
+function View() {
+  const at = route.value;
+  switch (at.view) {
+    case "programme":
+      return <Programme />;
+    case "showing":
+      return <ShowingView key={at.showingId} showingId={at.showingId} />;
+    case "booking":
+      return <BookingView key={at.bookingId} bookingId={at.bookingId} bookingKey={at.key} />;
+    case "bookings":
+      return <Bookings />;
+    case "account":
+      return <Account />;
+  }
+}
+
+/** The box has ended the session: said once, until it is read. */
+function SignedOut() {
+  const [isRead, setRead] = useState(false);
+  const isSo = box.signedOut.value;
+  useEffect(() => {
+    if (isSo) setRead(false);
+  }, [isSo]);
+  const said = texts.value;
+  return (
+    <div role="status">
+      {isSo && !isRead && (
+        <div class="notice">
+          <p>{said.signedOut}</p>
+          <a class="button small" href={addressOf.account}>
+            {said.signInAgain}
+          </a>
+          <button class="button small" type="button" onClick={() => setRead(true)}>
+            {said.ok}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,112 @@
+/** Bookings that are under way while something else is looked at, and what became of them: on every view, above it. */
+
+import { useEffect, useState } from "preact/hooks";
+import type { Order } from "../box/order";
+import type { Seat } from "../box/wire";
+import { inLanguage } from "../shared/language";
+import { refusalText } from "../shared/refusals";
+import { lossText } from "./Basket";
+import { remembered } from "./known";
+import { box, orders } from "./page";
+import { addressOf } from "./route";
+import { UnderWay } from "./UnderWay";
+
+const texts = inLanguage({
+  en: {
+    done: (number: string) => `Your earlier booking has arrived. Its number is ${number}.`,
+    cancelled: "Your earlier booking has been cancelled meanwhile.",
+    ticket: "See the ticket",
+    failed: "Your earlier booking did not come about.",
+    again: "Choose again",
+    ok: "All right",
+  },
+  nl: {
+    done: (number: string) => `Je eerdere boeking is aangekomen. Het nummer is ${number}.`,
+    cancelled: "Je eerdere boeking is intussen geannuleerd.",
+    ticket: "Bekijk het kaartje",
+    failed: "Je eerdere boeking is niet gelukt.",
+    again: "Opnieuw kiezen",
+    ok: "Goed",
+  },
+});
+
+export function Background() {
+  return (
+    <>
+      {orders.background.value.map((order) => (
+        <One key={order.showingId} order={order} />
+      ))}
+    </>
+  );
+}
+
+function One({ order }: { order: Order }) {
+  const showing = box.showings.value?.find(({ showing_id }) => showing_id === order.showingId);
+  const seats = useSeats(order.showingId);
+  const confirmation = order.confirmation.value;
+  const said = texts.value;
+  if (order.stage.value === "booking") {
+    return (
+      <div class="wide background">
+        <UnderWay order={order} showing={showing} seats={seats} />
+      </div>
+    );
+  }
+  if (confirmation !== null && confirmation.key !== undefined) {
+    remembered.set(confirmation.booking_id, {
+      confirmation,
+      showing,
+      seats: seats.filter(({ seat_id }) => confirmation.seat_ids.includes(seat_id)),
+    });
+  }
+  const loss = order.loss.value;
+  const refusal = order.refusal.value;
+  return (
+    <div class="wide background" role="alert">
+      {confirmation !== null ? (
+        <div class="notice">
+          <p>{confirmation.status === "cancelled" ? said.cancelled : said.done(confirmation.number ?? "")}</p>
+          {confirmation.key !== undefined && (
+            <a
+              class="button small"
+              href={addressOf.booking(confirmation.booking_id, confirmation.key)}
+              onClick={() => orders.forget(order)}
+            >
+              {said.ticket}
+            </a>
+          )}
+          <button class="button small" type="button" onClick={() => orders.forget(order)}>
+            {said.ok}
+          </button>
+        </div>
+      ) : (
+        <div class="notice bad">
+          <p>
+            {said.failed} {loss !== null ? lossText(loss, seats) : refusal !== null ? refusalText(refusal) : ""}
+          </p>
+          {showing !== undefined && (
+            <a class="button small" href={addressOf.showing(order.showingId)}>
+              {said.again}
+            </a>
+          )}
+          <button class="button small" type="button" onClick={() => orders.forget(order)}>
+            {said.ok}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** The seats of a showing that is not looked at; none while nobody answers. */
+function useSeats(showingId: string): readonly Seat[] {
+  const [seats, setSeats] = useState<readonly Seat[]>([]);
+  const renewed = box.renewed.value;
+  useEffect(() => {
+    box.http.seats(showingId).then(
+      (plan) => setSeats(plan.seats),
+      () => {},
+    );
+  }, [showingId, renewed]);
+  return seats;
+}

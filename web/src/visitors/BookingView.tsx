@@ -1,0 +1,117 @@
+/** A booking by its key, as its QR code leads to it: no sign-in, and nothing of whose it is. */
+
+import { useEffect, useState } from "preact/hooks";
+import { RefusedError } from "../box/http";
+import { inLanguage } from "../shared/language";
+import { failureText } from "../shared/refusals";
+import { Ticket } from "../shared/Ticket";
+import { Heading } from "./Heading";
+import { type KnownBooking, remembered } from "./known";
+import { box } from "./page";
+import { addressOf } from "./route";
+
+const texts = inLanguage({
+  en: {
+    title: "Your ticket",
+    new: "Booked. Enjoy the film!",
+    newMore: "Keep this page, take a picture of it, or remember the number. You pay at the desk.",
+    cancelled: "This booking was cancelled",
+    loading: "The ticket is being fetched…",
+    unknown: "We cannot find this booking",
+    unknownMore: "Please check whether the whole address was opened.",
+    bookings: "All my bookings",
+    programme: "What is on",
+    print: "Print",
+  },
+  nl: {
+    title: "Je kaartje",
+    new: "Geboekt. Veel plezier bij de film!",
+    newMore: "Bewaar deze pagina, maak er een foto van of onthoud het nummer. Je betaalt bij de kassa.",
+    cancelled: "Deze boeking is geannuleerd",
+    loading: "Het kaartje wordt opgehaald…",
+    unknown: "We kunnen deze boeking niet vinden",
+    unknownMore: "Kijk even na of het hele adres is geopend.",
+    bookings: "Al mijn boekingen",
+    programme: "Nu te zien",
+    print: "Afdrukken",
+  },
+});
+
+export function BookingView({ bookingId, bookingKey }: { bookingId: string; bookingKey: string }) {
+  const [known, setKnown] = useState<KnownBooking | null>(remembered.get(bookingId) ?? null);
+  const [error, setError] = useState<unknown>(null);
+  const [told, setTold] = useState(0);
+  const renewed = box.renewed.value;
+
+  useEffect(
+    () =>
+      box.onConfirmation(({ booking_id }) => {
+        if (booking_id === bookingId) setTold((times) => times + 1);
+      }),
+    [bookingId],
+  );
+  useEffect(() => {
+    let isWanted = true;
+    box.http.ticket(bookingId, bookingKey).then(
+      ({ showing, seats, ...confirmation }) => {
+        if (!isWanted) return;
+        const isNew = remembered.get(bookingId)?.isNew ?? false;
+        remembered.set(bookingId, { confirmation, showing, seats, isNew });
+        setKnown({ confirmation, showing, seats, isNew });
+        setError(null);
+      },
+      (failure: unknown) => isWanted && setError(failure),
+    );
+    return () => {
+      isWanted = false;
+    };
+  }, [bookingId, bookingKey, renewed, told]);
+
+  const said = texts.value;
+  const cinema = box.cinema.value;
+  if (known === null || cinema === null) {
+    const isUnknown = error instanceof RefusedError && error.status === 404;
+    return (
+      <div class="wide booking-view stack">
+        <Heading key={String(isUnknown)} title={isUnknown ? said.unknown : said.title} />
+        {isUnknown && <p class="soft">{said.unknownMore}</p>}
+        {!isUnknown && error !== null && <p class="notice bad">{failureText(error)}</p>}
+        {error === null && (
+          <div class="skeleton ticket-skeleton" aria-busy="true">
+            <span class="unseen">{said.loading}</span>
+          </div>
+        )}
+        <p>
+          <a href={addressOf.programme}>{said.programme}</a>
+        </p>
+      </div>
+    );
+  }
+  const isCancelled = known.confirmation.status === "cancelled";
+  const isNew = known.isNew === true && !isCancelled;
+  const title = isCancelled ? said.cancelled : isNew ? said.new : said.title;
+  return (
+    <div class="wide booking-view stack loose">
+      <div class="stack tight">
+        <Heading title={title} />
+        {isNew && <p class="soft">{said.newMore}</p>}
+      </div>
+      <Ticket
+        cinema={cinema}
+        confirmation={known.confirmation}
+        showing={known.showing}
+        seats={known.seats}
+        link={`${location.origin}/${addressOf.booking(bookingId, bookingKey)}`}
+      >
+        <button class="button" type="button" onClick={() => print()}>
+          {said.print}
+        </button>
+        {box.session.value !== null && (
+          <a class="button" href={addressOf.bookings}>
+            {said.bookings}
+          </a>
+        )}
+      </Ticket>
+    </div>
+  );
+}

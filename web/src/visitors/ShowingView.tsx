@@ -1,0 +1,244 @@
+/** A showing: its room, live, and the seats that somebody chooses in it. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Order } from "../box/order";
+import type { Seat, Showing } from "../box/wire";
+import { dayOf } from "../core/days";
+import { Dialog } from "../shared/Dialog";
+import { dayText, inLanguage, timeText } from "../shared/language";
+import { SeatPlan } from "../shared/SeatPlan";
+import { seatsText } from "../shared/seats";
+import { Basket } from "./Basket";
+import { Fullness } from "./Fullness";
+import { Heading } from "./Heading";
+import { remembered } from "./known";
+import { box, fullDayText, isOnSale, mine, orders, timezone, useNow } from "./page";
+import { addressOf, go } from "./route";
+import { UnderWay } from "./UnderWay";
+import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
+
+const texts = inLanguage({
+  en: {
+    back: "What is on",
+    loading: "The showing is being fetched…",
+    gone: "This showing is not on any more",
+    goneMore: "It is over, or was taken off the programme.",
+    cancelled: "This showing has been cancelled. Whoever had booked gets told, and their booking is cancelled, too.",
+    moved: (day: string, time: string, room: string) =>
+      `This showing has moved: it is now on ${day} at ${time}, ${room}.`,
+    closed: "Sales for this showing have closed. Ask at the desk whether there is still a seat.",
+    soldOut: "This showing is sold out. When somebody gives a seat back, it lights up here by itself.",
+    atMost: (seats: string) => `At most ${seats} go into one booking. For a larger group, please ask us at the desk.`,
+    mine: (seats: string) => `You have booked ${seats} here already.`,
+  },
+  nl: {
+    back: "Nu te zien",
+    loading: "De voorstelling wordt opgehaald…",
+    gone: "Deze voorstelling staat niet meer op het programma",
+    goneMore: "Ze is voorbij, of gaat niet door.",
+    cancelled: "Deze voorstelling gaat niet door. Wie geboekt had, krijgt bericht; ook die boekingen zijn geannuleerd.",
+    moved: (day: string, time: string, room: string) =>
+      `Deze voorstelling is verplaatst: ze is nu op ${day} om ${time}, ${room}.`,
+    closed: "De verkoop voor deze voorstelling is gesloten. Vraag bij de kassa of er nog plaats is.",
+    soldOut: "Deze voorstelling is uitverkocht. Komt er een stoel vrij, dan licht die hier vanzelf op.",
+    atMost: (seats: string) =>
+      `In één boeking passen ten hoogste ${seats}. Kom je met meer, vraag het dan bij de kassa.`,
+    mine: (seats: string) => `Je hebt hier al ${seats} geboekt.`,
+  },
+});
+
+export function ShowingView({ showingId }: { showingId: string }) {
+  const { showing, isCancelled, moved } = useShowing(showingId);
+  useEffect(() => {
+    box.watch(showingId);
+    return () => box.watch(null);
+  }, [showingId]);
+  const said = texts.value;
+  if (showing === null) {
+    const isGone = box.showings.value !== null;
+    return (
+      <div class="wide showing-view">
+        <Back />
+        <Heading key={String(isGone)} title={isGone ? said.gone : said.loading}>
+          {isGone ? said.gone : <span class="unseen">{said.loading}</span>}
+        </Heading>
+        {isGone ? <p class="soft">{said.goneMore}</p> : <div class="skeleton plan-skeleton" aria-busy="true" />}
+      </div>
+    );
+  }
+  return (
+    <div class="wide showing-view">
+      <Back />
+      <Head showing={showing} isCancelled={isCancelled} />
+      <div role="alert">
+        {isCancelled && <p class="notice bad">{said.cancelled}</p>}
+        {!isCancelled && moved && (
+          <p class="notice">
+            {said.moved(dayText(showing.starts_at, timezone()), timeText(showing.starts_at, timezone()), showing.room)}
+          </p>
+        )}
+      </div>
+      <Room showing={showing} isCancelled={isCancelled} />
+    </div>
+  );
+}
+
+/** The showing as it is, or as it was when it went, and what happened to it while somebody looked. */
+function useShowing(showingId: string) {
+  const listed = box.showings.value?.find((showing) => showing.showing_id === showingId) ?? null;
+  const last = useRef<Showing | null>(null);
+  const first = useRef<Showing | null>(null);
+  if (listed !== null) {
+    last.current = listed;
+    first.current ??= listed;
+  }
+  const [moved, setMoved] = useState(false);
+  const place = listed === null ? null : `${listed.starts_at} ${listed.room_id}`;
+  useEffect(() => {
+    const before = first.current;
+    if (listed !== null && before !== null && place !== `${before.starts_at} ${before.room_id}`) setMoved(true);
+  }, [place]);
+  const known = last.current;
+  const isCancelled = listed === null && known !== null && box.now() < Date.parse(known.ends_at);
+  return { showing: known, isCancelled, moved };
+}
+
+function Back() {
+  return (
+    <p>
+      <a class="back" href={addressOf.programme}>
+        <span aria-hidden="true">←</span> {texts.value.back}
+      </a>
+    </p>
+  );
+}
+
+function Head({ showing, isCancelled }: { showing: Showing; isCancelled: boolean }) {
+  const now = useNow();
+  const zone = timezone();
+  return (
+    <header class="showing-head">
+      <p class="eyebrow">{fullDayText(dayOf(Date.parse(showing.starts_at), zone), now)}</p>
+      <Heading title={showing.title} />
+      <p class="showing-facts figures">
+        <span>
+          {timeText(showing.starts_at, zone)}–{timeText(showing.ends_at, zone)}
+        </span>
+        <span>{showing.room}</span>
+        {!isCancelled && <Fullness showing={showing} />}
+      </p>
+    </header>
+  );
+}
+
+function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean }) {
+  const now = useNow();
+  const userId = box.session.value?.user.user_id ?? null;
+  const order = useOrder(showing.showing_id, userId);
+  const [wish, setWish] = useState<Seat | null>(null);
+  const [way, setWay] = useState<Way>("visit");
+  const [isTooMany, setTooMany] = useState(false);
+  const plan = box.plan.value;
+  const said = texts.value;
+  const stage = order?.stage.value ?? "choosing";
+  const canBook = isOnSale(showing, now) && !isCancelled;
+  const most = box.cinema.value?.booking.max_seats ?? 10;
+
+  useDone(order, showing);
+
+  const choose = (seat: Seat) => {
+    if (order === null) {
+      setWay("visit");
+      setWish(seat);
+      return;
+    }
+    if (stage !== "choosing") return;
+    const isChosen = order.seats.value.includes(seat.seat_id);
+    setTooMany(!isChosen && order.seats.value.length >= most);
+    if (!isChosen && order.seats.value.length >= most) return;
+    order.forgive();
+    order.toggle(seat.seat_id);
+  };
+
+  // The seat for which somebody said who they are.
+  useEffect(() => {
+    if (order === null || wish === null) return;
+    setWish(null);
+    if (!order.seats.value.includes(wish.seat_id)) order.toggle(wish.seat_id);
+  }, [order, wish]);
+
+  const chosen = useMemo(() => new Set(order?.seats.value ?? []), [order?.seats.value]);
+  const bookedSeats = useMemo(
+    () =>
+      new Set(
+        (mine.list.value ?? [])
+          .filter(({ status, showing: { showing_id } }) => status === "confirmed" && showing_id === showing.showing_id)
+          .flatMap(({ seat_ids }) => seat_ids),
+      ),
+    [mine.list.value, showing.showing_id],
+  );
+
+  return (
+    <div class="showing-room">
+      <div class="showing-plan">
+        {!isCancelled && !canBook && <p class="notice quiet">{said.closed}</p>}
+        {canBook && showing.seats_available === 0 && chosen.size === 0 && <p class="notice quiet">{said.soldOut}</p>}
+        {bookedSeats.size > 0 && <p class="notice quiet">{said.mine(seatsText(bookedSeats.size))}</p>}
+        {plan === null || plan.seats.length === 0 ? (
+          <div class="skeleton plan-skeleton" aria-busy="true" />
+        ) : (
+          <SeatPlan
+            seats={plan.seats}
+            prices={showing}
+            chosen={chosen}
+            kept={order?.kept.value ?? NOTHING}
+            mine={bookedSeats}
+            onSeat={canBook && stage === "choosing" ? choose : undefined}
+          />
+        )}
+      </div>
+      {canBook && stage === "choosing" && (
+        <Basket
+          order={order}
+          showing={showing}
+          seats={plan?.seats ?? []}
+          notice={isTooMany ? said.atMost(seatsText(most)) : null}
+        />
+      )}
+      {order !== null && stage === "booking" && <UnderWay order={order} showing={showing} seats={plan?.seats ?? []} />}
+      {wish !== null && order === null && (
+        <Dialog title={wayTitle(way)} onClose={() => setWish(null)}>
+          <WhoAreYou way={way} onWay={setWay} />
+        </Dialog>
+      )}
+    </div>
+  );
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** The order for this showing by whoever is signed in; null for a guest. */
+function useOrder(showingId: string, userId: string | null): Order | null {
+  const [order, setOrder] = useState<Order | null>(null);
+  useEffect(() => {
+    if (userId === null) return;
+    const entered = orders.enter(showingId);
+    setOrder(entered);
+    return () => {
+      setOrder(null);
+      orders.leave(entered);
+    };
+  }, [showingId, userId]);
+  return order;
+}
+
+/** Once it is booked there is a ticket to see, with an address of its own. */
+function useDone(order: Order | null, showing: Showing): void {
+  const confirmation = order?.confirmation.value ?? null;
+  useEffect(() => {
+    if (confirmation?.key === undefined) return;
+    const seats = box.plan.peek()?.seats.filter(({ seat_id }) => confirmation.seat_ids.includes(seat_id));
+    remembered.set(confirmation.booking_id, { confirmation, showing, seats, isNew: true });
+    go(addressOf.booking(confirmation.booking_id, confirmation.key), { instead: true });
+  }, [confirmation, showing]);
+}

@@ -1,0 +1,59 @@
+/** A booking whose outcome is not known yet: what happens now, in words that fit how the page is joined to the box. */
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Order } from "../box/order";
+import type { Seat, Showing } from "../box/wire";
+import { seatNames } from "../core/room";
+import { inLanguage } from "../shared/language";
+import { seatsText } from "../shared/seats";
+import { box } from "./page";
+
+const texts = inLanguage({
+  en: {
+    title: "Your booking is under way",
+    live: "One moment: it is being written down.",
+    polling: "One moment: without live updates this may take a few seconds.",
+    reconnecting:
+      "The box office does not answer right now. Your booking is sent as soon as it does, and it cannot be booked twice.",
+    leave: "You can leave this page open. Should it close, your booking is taken up when you open it here again.",
+  },
+  nl: {
+    title: "Je boeking is onderweg",
+    live: "Een ogenblik: ze wordt vastgelegd.",
+    polling: "Een ogenblik: zonder live bijwerken kan dit een paar seconden duren.",
+    reconnecting:
+      "De kassa antwoordt nu even niet. Je boeking wordt verstuurd zodra dat weer kan, en kan niet dubbel worden gemaakt.",
+    leave: "Laat deze pagina gerust open. Gaat ze dicht, dan gaat je boeking verder als je ze hier weer opent.",
+  },
+});
+
+export interface UnderWayProps {
+  order: Order;
+  showing?: Showing | undefined;
+  seats?: readonly Seat[];
+}
+
+export function UnderWay({ order, showing, seats = [] }: UnderWayProps) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), []);
+  const said = texts.value;
+  const link = box.link.value;
+  const ids = order.seats.value;
+  const known = seats.filter((seat) => ids.includes(seat.seat_id));
+  return (
+    <section class="under-way card stack" aria-busy="true">
+      <span class="beam" aria-hidden="true" />
+      <h2 ref={heading} tabIndex={-1}>
+        {said.title}
+      </h2>
+      <p>
+        {showing !== undefined && <span class="display">{showing.title} · </span>}
+        {known.length > 0 ? seatNames(known) : seatsText(ids.length)}
+      </p>
+      <div role="status" class="stack tight">
+        <p>{link === "reconnecting" ? said.reconnecting : link === "polling" ? said.polling : said.live}</p>
+        {link === "reconnecting" && <p class="soft small">{said.leave}</p>}
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,181 @@
+/** Who books: a name and an e-mail, an account, or a new account. `onDone` is called once somebody is signed in. */
+
+import { useState } from "preact/hooks";
+import { RefusedError } from "../box/http";
+import { Field } from "../shared/Field";
+import { inLanguage } from "../shared/language";
+import { failureText } from "../shared/refusals";
+import { SignIn } from "../shared/SignIn";
+import { box } from "./page";
+
+export type Way = "visit" | "signIn" | "register";
+
+const texts = inLanguage({
+  en: {
+    titles: { visit: "Who are the seats for?", signIn: "Sign in", register: "Create an account" },
+    visitHint: "A name and an e-mail are enough. You need no account.",
+    name: "Name",
+    nameHint: "We call it when the tickets are picked up.",
+    email: "E-mail",
+    username: "Username",
+    usernameHint: "3 to 32 small letters, digits, dots, dashes or underscores.",
+    password: "Password",
+    passwordHint: "At least 10 characters. A few words are easy to remember.",
+    go: { visit: "Go on", register: "Create an account" },
+    other: {
+      visit: "Book without an account",
+      signIn: "I have an account",
+      register: "Create an account",
+    },
+    taken: "This username is taken. Please choose another.",
+  },
+  nl: {
+    titles: { visit: "Voor wie zijn de stoelen?", signIn: "Inloggen", register: "Account maken" },
+    visitHint: "Een naam en een e-mailadres zijn genoeg. Je hebt geen account nodig.",
+    name: "Naam",
+    nameHint: "Die noemen we als de kaartjes worden opgehaald.",
+    email: "E-mail",
+    username: "Gebruikersnaam",
+    usernameHint: "3 tot 32 kleine letters, cijfers, punten, streepjes of lage streepjes.",
+    password: "Wachtwoord",
+    passwordHint: "Ten minste 10 tekens. Een paar woorden onthoud je makkelijk.",
+    go: { visit: "Verder", register: "Account maken" },
+    other: {
+      visit: "Zonder account boeken",
+      signIn: "Ik heb een account",
+      register: "Account maken",
+    },
+    taken: "Deze gebruikersnaam is al bezet. Kies een andere.",
+  },
+});
+
+export const wayTitle = (way: Way): string => texts.value.titles[way];
+
+export interface WhoAreYouProps {
+  way: Way;
+  onWay: (way: Way) => void;
+  onDone?: () => void;
+}
+
+export function WhoAreYou({ way, onWay, onDone = () => {} }: WhoAreYouProps) {
+  const mayRegister = box.cinema.value?.allow_registration ?? true;
+  const others = (["visit", "signIn", "register"] as const).filter(
+    (other) => other !== way && (other !== "register" || mayRegister),
+  );
+  return (
+    <div class="stack" key={way}>
+      {way === "visit" && <Visit onDone={onDone} />}
+      {way === "signIn" && <SignIn box={box} onDone={onDone} />}
+      {way === "register" && <Register onDone={onDone} />}
+      <div class="other-ways">
+        {others.map((other) => (
+          <button key={other} class="button bare" type="button" onClick={() => onWay(other)}>
+            {texts.value.other[other]}
+          </button>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function useSending(onDone: () => void) {
+  const [error, setError] = useState<string | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  const send = async (event: SubmitEvent, ask: (entered: (name: string) => string) => Promise<unknown>) => {
+    event.preventDefault();
+    if (isBusy) return;
+    const form = new FormData(event.target as HTMLFormElement);
+    setBusy(true);
+    setError(null);
+    try {
+      await ask((name) => (name === "password" ? String(form.get(name)) : String(form.get(name)).trim()));
+      onDone();
+    } catch (failure) {
+      setError(failure instanceof RefusedError && failure.status === 409 ? texts.value.taken : failureText(failure));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { error, isBusy, send };
+}
+
+function Visit({ onDone }: { onDone: () => void }) {
+  const { error, isBusy, send } = useSending(onDone);
+  const said = texts.value;
+  return (
+    <form
+      class="stack"
+      onSubmit={(event) => void send(event, (entered) => box.visit(entered("name"), entered("email")))}
+    >
+      <p class="soft">{said.visitHint}</p>
+      <Field label={said.name} name="name" autocomplete="name" hint={said.nameHint} maxlength={100} required />
+      <Field
+        label={said.email}
+        name="email"
+        type="email"
+        autocomplete="email"
+        autocapitalize="none"
+        maxlength={254}
+        required
+        error={error}
+      />
+      <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
+        {said.go.visit}
+      </button>
+    </form>
+  );
+}
+
+function Register({ onDone }: { onDone: () => void }) {
+  const { error, isBusy, send } = useSending(onDone);
+  const said = texts.value;
+  return (
+    <form
+      class="stack"
+      onSubmit={(event) =>
+        void send(event, (entered) =>
+          box.register({
+            username: entered("username"),
+            password: entered("password"),
+            name: entered("name"),
+            email: entered("email"),
+          }),
+        )
+      }
+    >
+      <Field label={said.name} name="name" autocomplete="name" maxlength={100} required />
+      <Field
+        label={said.email}
+        name="email"
+        type="email"
+        autocomplete="email"
+        autocapitalize="none"
+        maxlength={254}
+        required
+      />
+      <Field
+        label={said.username}
+        name="username"
+        autocomplete="username"
+        autocapitalize="none"
+        hint={said.usernameHint}
+        pattern="[a-z0-9._\-]{3,32}"
+        required
+      />
+      <Field
+        label={said.password}
+        name="password"
+        type="password"
+        autocomplete="new-password"
+        hint={said.passwordHint}
+        minlength={10}
+        maxlength={1024}
+        required
+        error={error}
+      />
+      <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
+        {said.go.register}
+      </button>
+    </form>
+  );
+}
