@@ -15,7 +15,8 @@ export function LanguageSwitch() {
           key={one}
           type="button"
           lang={one}
-          aria-label={NAMES[one]}
+          // What is seen is in what is heard, for who says what to press (WCAG 2.5.3).
+          aria-label={`${one.toUpperCase()}, ${NAMES[one]}`}
           aria-pressed={language.value === one}
           onClick={() => speak(one)}
         >
