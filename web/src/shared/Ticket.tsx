@@ -68,7 +68,7 @@ export function Ticket({ cinema, confirmation, showing, seats, link, children }:
       <dl class="ticket-facts">
         {showing !== undefined && (
           <>
-            <Fact name={said.day} value={dayText(showing.starts_at, cinema.timezone)} isWide />
+            <Fact name={said.day} value={dayText(showing.starts_at, cinema.timezone)} />
             <Fact
               name={said.time}
               value={`${timeText(showing.starts_at, cinema.timezone)}–${timeText(showing.ends_at, cinema.timezone)}`}
@@ -76,13 +76,14 @@ export function Ticket({ cinema, confirmation, showing, seats, link, children }:
             <Fact name={said.room} value={showing.room} />
           </>
         )}
-        <Fact
-          name={said.seats}
-          value={seats !== undefined && seats.length > 0 ? seatNames(seats) : counted(seat_ids.length, said.count)}
-        />
         {total !== undefined && (
           <Fact name={said.total} value={priceText(cents(total), confirmation.currency ?? cinema.currency)} />
         )}
+        <Fact
+          name={said.seats}
+          isWide
+          value={seats !== undefined && seats.length > 0 ? seatNames(seats) : counted(seat_ids.length, said.count)}
+        />
       </dl>
       <div class="ticket-stub">
         <div class="ticket-number">
