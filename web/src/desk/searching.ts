@@ -44,3 +44,12 @@ export function together(answers: readonly (readonly Booking[])[], now: number):
       (one.number ?? "").localeCompare(other.number ?? ""),
   );
 }
+
+/** Of the bookings at hand those in which all that was typed is found: number, name, e-mail, or a seat. */
+export function narrowedTo(bookings: readonly Booking[], text: string): readonly Booking[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const isIn = (booking: Booking, word: string) =>
+    [booking.number, booking.name, booking.email].some((said) => said?.toLowerCase().includes(word)) ||
+    booking.seats.some(({ row, number }) => `${row}${number}`.toLowerCase() === word);
+  return words.length === 0 ? bookings : bookings.filter((booking) => words.every((word) => isIn(booking, word)));
+}

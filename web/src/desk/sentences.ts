@@ -1,0 +1,29 @@
+/** Showings in words. */
+
+import { dayOf } from "../core/days";
+import { dayText, timeText } from "../shared/language";
+import { texts } from "./texts";
+
+interface When {
+  starts_at: string;
+  ends_at: string;
+  room: string;
+}
+
+/** “Thursday 31 January, 20:00–21:34, Lumière”. */
+export function whenText({ starts_at, ends_at, room }: When, timezone: string): string {
+  return `${dayText(starts_at, timezone)}, ${timeText(starts_at, timezone)}–${timeText(ends_at, timezone)}, ${room}`;
+}
+
+/** “Nosferatu, 20:00–21:34”. */
+export function briefText(showing: { title: string; starts_at: string; ends_at: string }, timezone: string): string {
+  return `${showing.title}, ${timeText(showing.starts_at, timezone)}–${timeText(showing.ends_at, timezone)}`;
+}
+
+/** When something that begins then is over, and whether that is on the same day. */
+export function endText(starts: number, minutes: number, timezone: string): string {
+  const ends = starts + minutes * 60_000;
+  const said = texts.value.form;
+  const time = timeText(ends, timezone);
+  return dayOf(starts, timezone) === dayOf(ends, timezone) ? said.ends(time) : said.endsNextDay(time);
+}

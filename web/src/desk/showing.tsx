@@ -1,0 +1,309 @@
+/** One showing, live: its plan, whose each seat is, selling at the counter, and the list of its bookings. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import type { Booking, Seat, Showing } from "../box/wire";
+import { dayOf } from "../core/days";
+import { cents } from "../core/money";
+import { counted, dayText, priceText, timeText } from "../shared/language";
+import { SeatPlan } from "../shared/SeatPlan";
+import { seatsText, seatText, seatTypeText } from "../shared/seats";
+import { BookingCard } from "./booking-card";
+import { BookingList } from "./booking-list";
+import { BookingTable } from "./bookings";
+import { CancelShowing } from "./cancel-showing";
+import { useDesk } from "./context";
+import { useAsked, useOwned } from "./lasting";
+import { replace, say } from "./navigation";
+import { Action, Failure, Fullness, Go, Heading } from "./parts";
+import { Sale, useSale } from "./sale";
+import { narrowedTo } from "./searching";
+import { texts } from "./texts";
+import { stateOf } from "./today";
+
+export interface ShowingViewProps {
+  showingId: string;
+  bookingId: string | null;
+  isNew: boolean;
+}
+
+export function ShowingView(props: ShowingViewProps) {
+  return (
+    <KnownShowing showingId={props.showingId} isNew={props.isNew}>
+      {(showing) => <Present key={showing.showing_id} showing={showing} {...props} />}
+    </KnownShowing>
+  );
+}
+
+/** What is drawn of a showing once it is known; until then, and where there is none, what that means. */
+export function KnownShowing(props: {
+  showingId: string;
+  isNew: boolean;
+  children: (showing: Showing) => ComponentChildren;
+}) {
+  const { box, cinema, programme } = useDesk();
+  const showing = programme.find(props.showingId);
+  const isMissing = showing === undefined;
+  const asked = useAsked(
+    () => (isMissing ? programme.lookFor(props.showingId, cinema.timezone).then(() => true) : Promise.resolve(true)),
+    `${props.showingId} ${isMissing}`,
+    box.renewed.value,
+  );
+  if (showing !== undefined) return <>{props.children(showing)}</>;
+  const said = texts.value.showing;
+  if (asked.value === null && asked.failure === null) return <p class="soft">{texts.value.frame.loading}</p>;
+  if (asked.failure !== null) return <Failure of={asked.failure} again={asked.again} />;
+  return (
+    <div class="stack">
+      <Heading name={said.unknown} isNew={props.isNew}>
+        {said.unknown}
+      </Heading>
+      <p>{said.unknownMore}</p>
+    </div>
+  );
+}
+
+function Present({ showing, bookingId, isNew }: ShowingViewProps & { showing: Showing }) {
+  const { box } = useDesk();
+  const { showing_id } = showing;
+  const list = useOwned(() => new BookingList(box, showing_id), showing_id);
+  const state = stateOf(showing, box.now());
+  const said = texts.value.showing;
+  return (
+    <div class="stack loose">
+      <Head showing={showing} list={list} isNew={isNew} />
+      {state === "cancelled" && <p class="notice bad">{said.cancelled}</p>}
+      {state === "over" && <p class="notice quiet">{said.over}</p>}
+      {state === "to come" || state === "running" ? (
+        <Counter showing={showing} list={list} bookingId={bookingId} />
+      ) : (
+        <SelectedBooking list={list} showingId={showing_id} bookingId={bookingId} />
+      )}
+      <Bookings list={list} />
+    </div>
+  );
+}
+
+function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; isNew: boolean }) {
+  const { box, cinema } = useDesk();
+  const [isCancelling, setCancelling] = useState(false);
+  const { timezone } = cinema;
+  const { showing_id, starts_at, ends_at, currency } = showing;
+  const said = texts.value.showing;
+  const state = stateOf(showing, box.now());
+  const day = dayOf(Date.parse(starts_at), timezone);
+  const prices = [
+    priceText(cents(showing.price), currency),
+    ...Object.entries(showing.prices).map(
+      ([type, price]) => `${seatTypeText(type)} ${priceText(cents(price), currency)}`,
+    ),
+  ];
+  return (
+    <div class="stack tight">
+      <p>
+        <Go to={{ view: "today", day }}>
+          <span aria-hidden="true">‹</span> {dayText(starts_at, timezone)}
+        </Go>
+      </p>
+      <Heading name={`${showing.title}, ${timeText(starts_at, timezone)}`} isNew={isNew}>
+        {showing.title}
+      </Heading>
+      <p class="showing-facts figures">
+        <strong>
+          {dayText(starts_at, timezone, "short")}, {timeText(starts_at, timezone)}–{timeText(ends_at, timezone)}
+        </strong>
+        <span>{showing.room}</span>
+        <span class="soft">{prices.join(" · ")}</span>
+        {state !== "cancelled" && (
+          <Fullness taken={showing.seats_total - showing.seats_available} all={showing.seats_total} />
+        )}
+      </p>
+      <div class="row">
+        {state !== "cancelled" && (
+          <Go class="button small" to={{ view: "change", showingId: showing_id }}>
+            {said.change}
+          </Go>
+        )}
+        <Go class="button small" to={{ view: "new", repeats: showing_id }}>
+          {said.repeat}
+        </Go>
+        {state !== "cancelled" && state !== "over" && (
+          <Action isSmall kind="bad" onClick={() => setCancelling(true)}>
+            {said.cancel}…
+          </Action>
+        )}
+      </div>
+      {isCancelling && (
+        <CancelShowing
+          showing={showing}
+          list={list}
+          onClose={() => setCancelling(false)}
+          onDone={() => say(said.deleted)}
+        />
+      )}
+    </div>
+  );
+}
+
+interface CounterProps {
+  showing: Showing;
+  list: BookingList;
+  bookingId: string | null;
+}
+
+/** The plan, and beside it what is being sold and whose a seat is. */
+function Counter({ showing, list, bookingId }: CounterProps) {
+  const { box, cinema } = useDesk();
+  const { showing_id } = showing;
+  const [asked, setAsked] = useState<Seat | null>(null);
+  const sale = useSale(showing_id);
+  const said = texts.value.showing;
+  useEffect(() => {
+    box.watch(showing_id);
+    return () => box.watch(null);
+  }, [box, showing_id]);
+
+  const plan = box.plan.value?.showing_id === showing_id ? box.plan.value : null;
+  const closesAt = Date.parse(showing.starts_at) + cinema.booking.sales_close_minutes * 60_000;
+  const isClosed = box.now() >= closesAt;
+  const { order } = sale;
+  const chosen = useMemo(() => new Set(order.seats.value), [order.seats.value]);
+  const selected = list.bookings.value?.find(({ booking_id }) => booking_id === bookingId);
+  const marked = useMemo(
+    () => new Set(selected?.status === "confirmed" ? selected.seats.map(({ seat_id }) => seat_id) : []),
+    [selected],
+  );
+
+  const select = (booking: Booking | null) =>
+    replace({ view: "showing", showingId: showing_id, bookingId: booking?.booking_id ?? null });
+
+  const touched = (seat: Seat) => {
+    setAsked(null);
+    if (chosen.has(seat.seat_id) || (seat.status === "available" && !isClosed)) {
+      if (order.stage.value === "done") sale.next(seat.seat_id);
+      else order.toggle(seat.seat_id);
+      return;
+    }
+    const booking = list.ofSeat(seat.seat_id);
+    if (booking !== undefined) select(booking);
+    else if (seat.status !== "available") {
+      setAsked(seat);
+      list.askSoon(0);
+    }
+  };
+
+  // Whose it is was not known when it was touched, and is now.
+  const found = asked === null ? undefined : list.ofSeat(asked.seat_id);
+  useEffect(() => {
+    if (found === undefined) return;
+    setAsked(null);
+    select(found);
+  }, [found?.booking_id]);
+
+  return (
+    <div class="counter">
+      <section class="counter-plan" aria-label={said.plan}>
+        {plan === null ? (
+          <p class="soft">{said.noPlan}</p>
+        ) : (
+          <SeatPlan
+            seats={plan.seats}
+            prices={showing}
+            chosen={chosen}
+            kept={order.kept.value}
+            mine={marked}
+            onSeat={touched}
+            opensBooked
+          />
+        )}
+      </section>
+      <div class="counter-side stack">
+        {asked !== null && (
+          <p class="notice" role="status">
+            {asked.status === "reserved" ? said.held(seatText(asked)) : said.lookingUp(seatText(asked))}
+          </p>
+        )}
+        {selected !== undefined && (
+          <BookingCard booking={selected} onChanged={(booking) => list.changed(booking)} onClose={() => select(null)} />
+        )}
+        {isClosed && order.stage.value === "choosing" ? (
+          <p class="notice quiet">{said.closed}</p>
+        ) : (
+          <Sale sale={sale} showing={showing} seats={plan?.seats ?? []} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** A booking that somebody came for, of a showing whose plan is gone. */
+function SelectedBooking(props: { list: BookingList; showingId: string; bookingId: string | null }) {
+  const selected = props.list.bookings.value?.find(({ booking_id }) => booking_id === props.bookingId);
+  if (selected === undefined) return null;
+  return (
+    <BookingCard
+      booking={selected}
+      onChanged={(booking) => props.list.changed(booking)}
+      onClose={() => replace({ view: "showing", showingId: props.showingId, bookingId: null })}
+    />
+  );
+}
+
+function Bookings({ list }: { list: BookingList }) {
+  const { cinema } = useDesk();
+  const [filter, setFilter] = useState("");
+  const [withCancelled, setWithCancelled] = useState(false);
+  const said = texts.value.showing;
+  const all = list.bookings.value;
+  const confirmed = (all ?? []).filter(({ status }) => status === "confirmed");
+  const cancelled = (all ?? []).length - confirmed.length;
+  const sum = (bookings: readonly Booking[]) =>
+    bookings.reduce((total, booking) => total + cents(booking.total ?? "0"), 0);
+  const unpaid = sum(confirmed.filter(({ paid }) => paid === null));
+  const shown = narrowedTo(withCancelled || confirmed.length === 0 ? (all ?? []) : confirmed, filter);
+  const currency = confirmed[0]?.currency ?? cinema.currency;
+  return (
+    <section class="stack" aria-labelledby="bookings-title">
+      <h2 id="bookings-title">{said.bookings}</h2>
+      <Failure of={list.failure.value} again={() => list.askSoon(0)} />
+      {all === null && list.failure.value === null && <p class="soft">{texts.value.frame.loading}</p>}
+      {all !== null && confirmed.length === 0 && <p class="soft">{said.noBookings}</p>}
+      {confirmed.length > 0 && (
+        <p>
+          {said.totals(
+            counted(confirmed.length, texts.value.concerned.bookings),
+            seatsText(confirmed.reduce((seats, booking) => seats + booking.seats.length, 0)),
+            priceText(sum(confirmed), currency),
+          )}
+          {unpaid > 0 && <span class="soft"> · {said.unpaid(priceText(unpaid, currency))}</span>}
+        </p>
+      )}
+      {(all ?? []).length > 0 && (
+        <div class="row">
+          <input
+            class="input filter"
+            type="search"
+            aria-label={said.filter}
+            placeholder={said.filter}
+            value={filter}
+            onInput={(event) => setFilter(event.currentTarget.value)}
+          />
+          {cancelled > 0 && confirmed.length > 0 && (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={withCancelled}
+                onChange={(event) => setWithCancelled(event.currentTarget.checked)}
+              />
+              {said.withCancelled(cancelled)}
+            </label>
+          )}
+        </div>
+      )}
+      {shown.length > 0 && (
+        <BookingTable caption={said.bookings} bookings={shown} onChanged={(booking) => list.changed(booking)} />
+      )}
+      {(all ?? []).length > 0 && shown.length === 0 && <p class="soft">{said.nothingMatches}</p>}
+    </section>
+  );
+}
