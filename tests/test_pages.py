@@ -3,22 +3,26 @@ test_packaging.py."""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from boxes import SAMPLE_PLUGINS
-from conftest import StartBox
+from conftest import OpenClient, StartBox
 from contract.chromium import Chromium
 from multidict import CIMultiDictProxy
 from raw_mqtt import RawClient, TcpTransport, WebSocketTransport
+from scraping import refusals
 
 from broker.doors.bodies import HEADERS
 from broker.host import Host
+from config import load_settings
 from plugins.pages.files import PAGES, File, accepts_gzip, read
 from plugins.pages.http import POLICY, UNBUILT
 
@@ -246,6 +250,42 @@ async def test_without_pages_the_box_says_what_to_do_and_serves_everything_else(
     transport = await WebSocketTransport.open(host.web_addresses[0], "/")
     await RawClient(transport).connect("ann")
     await transport.close()
+
+
+# Within the limits
+
+BROWSERS, FILES, AT_ONCE = 20, 15, 6
+"""A browser asks for so many files on at most so many connections, and opens one more for MQTT."""
+
+
+async def test_twenty_browsers_behind_one_address_load_a_page_at_once(
+    box: StartBox, folder: Path, client: OpenClient
+) -> None:
+    for number in range(FILES - 1):
+        (folder / "assets" / f"part-{number}.js").write_text(SCRIPT)
+    host = await box(plugins=with_pages(folder), limits=load_settings().limits.model_dump())
+    url = "http://{}:{}".format(*host.web_addresses[0])
+
+    async def ask(session: aiohttp.ClientSession, path: str) -> int:
+        async with session.get(url + path) as response:
+            await response.read()
+            return response.status
+
+    async def load(session: aiohttp.ClientSession) -> list[int]:
+        page = await ask(session, "/")
+        parts = (ask(session, f"/assets/part-{number}.js") for number in range(FILES - 1))
+        *statuses, guest = await asyncio.gather(*parts, client(host, "web"))
+        await guest.connect()
+        return [page, *statuses]
+
+    async with AsyncExitStack() as windows:
+        sessions = [aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) for _ in range(BROWSERS)]
+        for session in sessions:
+            await windows.enter_async_context(session)
+        loaded = await asyncio.gather(*map(load, sessions))
+        assert loaded == [[200] * FILES] * BROWSERS
+        assert len(host.places) == BROWSERS * (AT_ONCE + 1)  # all of them were open together
+    assert refusals(host.metrics) == {}
 
 
 # In a browser
