@@ -22,7 +22,7 @@ export function KioskPage({ kiosk }: { kiosk: Kiosk }) {
   if (hasFailed.value) {
     return (
       <main class="kiosk">
-        <Message heading={texts.value.fault} text={texts.value.faultMore} />
+        <Message heading={texts.value.fault} text={texts.value.faultMore} isWaiting />
       </main>
     );
   }
