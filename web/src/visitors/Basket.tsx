@@ -1,5 +1,6 @@
 /** The seats that somebody has chosen: how long they are kept, what they cost, and the button that books them. */
 
+import { useRef } from "preact/hooks";
 import type { Order } from "../box/order";
 import type { Seat, Showing } from "../box/wire";
 import { priceOf, total } from "../core/money";
@@ -67,6 +68,12 @@ export interface BasketProps {
 
 export function Basket({ order, showing, seats, notice }: BasketProps) {
   const said = texts.value;
+  const heading = useRef<HTMLHeadingElement>(null);
+  /** What is pressed goes with this; the focus must not go with it. */
+  const away = (what: () => void) => () => {
+    heading.current?.focus({ preventScroll: true });
+    what();
+  };
   const ids = order?.seats.value ?? [];
   const chosen = ids.flatMap((id) => seats.find((seat) => seat.seat_id === id) ?? []);
   const refusal = order?.refusal.value ?? null;
@@ -74,12 +81,14 @@ export function Basket({ order, showing, seats, notice }: BasketProps) {
   const holdMinutes = Math.max(1, Math.round((box.cinema.value?.booking.hold_seconds ?? 300) / 60));
   return (
     <section class="basket card" aria-labelledby="basket-title" data-empty={ids.length === 0 ? "" : undefined}>
-      <h2 id="basket-title">{said.title}</h2>
+      <h2 id="basket-title" ref={heading} tabIndex={-1}>
+        {said.title}
+      </h2>
       <div role="alert" class="stack tight">
         {loss !== null && (
           <div class="notice">
             <p>{lossText(loss, seats)}</p>
-            <button class="button small" type="button" onClick={() => order?.forgive()}>
+            <button class="button small" type="button" onClick={away(() => order?.forgive())}>
               {said.ok}
             </button>
           </div>
@@ -106,7 +115,7 @@ export function Basket({ order, showing, seats, notice }: BasketProps) {
                   class="close"
                   type="button"
                   aria-label={said.remove(seatText(seat))}
-                  onClick={() => order.toggle(seat.seat_id)}
+                  onClick={away(() => order.toggle(seat.seat_id))}
                 >
                   <svg viewBox="0 0 24 24" width="16" height="16" aria-hidden="true">
                     <path d="M5 5l14 14M19 5 5 19" stroke="currentColor" stroke-width="2" stroke-linecap="round" />
@@ -127,7 +136,7 @@ export function Basket({ order, showing, seats, notice }: BasketProps) {
           </div>
           <div class="row apart">
             <span class="soft small">{said.pay}</span>
-            <button class="button bare small" type="button" onClick={() => order.clear()}>
+            <button class="button bare small" type="button" onClick={away(() => order.clear())}>
               {said.clear}
             </button>
           </div>

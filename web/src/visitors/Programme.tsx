@@ -97,7 +97,7 @@ function DayName({ day, now }: { day: string; now: number }) {
     const [weekday, ...rest] = dateText(day).split(" ");
     return (
       <>
-        {weekday} <small>{rest.join(" ")}</small>
+        {capitalised(weekday ?? "")} <small>{rest.join(" ")}</small>
       </>
     );
   }
@@ -107,6 +107,9 @@ function DayName({ day, now }: { day: string; now: number }) {
     </>
   );
 }
+
+/** As the first word of a heading. */
+const capitalised = (word: string): string => word.slice(0, 1).toUpperCase() + word.slice(1);
 
 function ShowingLine({ showing, now }: { showing: Showing; now: number }) {
   const zone = timezone();

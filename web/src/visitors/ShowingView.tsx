@@ -168,6 +168,7 @@ function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
   }, [order, wish]);
 
   const chosen = useMemo(() => new Set(order?.seats.value ?? []), [order?.seats.value]);
+  const hasOrder = chosen.size > 0 || (order !== null && (order.loss.value !== null || order.refusal.value !== null));
   const bookedSeats = useMemo(
     () =>
       new Set(
@@ -197,7 +198,7 @@ function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
           />
         )}
       </div>
-      {canBook && stage === "choosing" && (
+      {canBook && stage === "choosing" && (showing.seats_available > 0 || hasOrder) && (
         <Basket
           order={order}
           showing={showing}

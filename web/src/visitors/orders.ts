@@ -23,7 +23,7 @@ export class Orders {
 
   /** The order for a showing: the one that is under way, or a new one. */
   enter(showingId: string): Order {
-    const known = this._background.value.find((order) => order.showingId === showingId);
+    const known = this._background.value.find((order) => order.showingId === showingId && order.stage.value !== "done");
     if (known === undefined) return Order.begun(this.box, showingId);
     this.forget(known, { isKept: true });
     return known;
