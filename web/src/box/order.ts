@@ -204,7 +204,7 @@ export class Order {
     this.bookingId = newId();
     this.selection = new Selection();
     this._stage.value = "choosing";
-    if (inTheWay.length > 0) this._loss.value = { why: "taken", seat_ids: inTheWay };
+    if (inTheWay.length > 0) this.lost({ why: "taken", seat_ids: inTheWay });
     else this._refusal.value = code;
     for (const seatId of left) this.selection.toggle(seatId);
     this.step();
@@ -212,6 +212,8 @@ export class Order {
 
   private lost(loss: Loss | null): void {
     if (loss !== null) this._loss.value = loss;
+    // Somebody was quicker than what this page had been told.
+    if (loss?.why === "taken") void this.box.refresh().catch(() => {});
     this.touch();
   }
 
