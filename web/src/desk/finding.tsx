@@ -58,15 +58,18 @@ export function FindView({ text: first, isNew }: { text: string; isNew: boolean 
         {said.title}
       </Heading>
       <search class="stack">
-        <Field
-          label={said.label}
-          hint={said.hint}
-          type="search"
-          autocomplete="off"
-          autocapitalize="none"
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-        />
+        <div class="search-field">
+          {" "}
+          <Field
+            label={said.label}
+            hint={said.hint}
+            type="search"
+            autocomplete="off"
+            autocapitalize="none"
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+          />
+        </div>
         <div class="fields-row">
           <ShowingFilter value={showingId} onChosen={setShowingId} />
           <Field

@@ -202,7 +202,7 @@ function Counter({ showing, list, bookingId }: CounterProps) {
 
   return (
     <div class="counter">
-      <section class="counter-plan" aria-label={said.plan}>
+      <div class="counter-plan">
         {plan === null ? (
           <p class="soft">{said.noPlan}</p>
         ) : (
@@ -216,7 +216,7 @@ function Counter({ showing, list, bookingId }: CounterProps) {
             opensBooked
           />
         )}
-      </section>
+      </div>
       <div class="counter-side stack">
         {asked !== null && (
           <p class="notice" role="status">

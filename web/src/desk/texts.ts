@@ -69,7 +69,6 @@ export const texts = inLanguage({
       cancelled: "This showing was cancelled.",
       over: "This showing is over. Its bookings are below.",
       closed: "Sales for this showing have closed.",
-      plan: "Seats",
       noPlan: "The seats are on their way…",
       held: (seat: string) =>
         `${seat} is being chosen by somebody at this moment. It comes free within minutes, or is sold.`,
@@ -384,7 +383,6 @@ export const texts = inLanguage({
       cancelled: "Deze voorstelling is afgelast.",
       over: "Deze voorstelling is afgelopen. De boekingen staan hieronder.",
       closed: "De verkoop voor deze voorstelling is gesloten.",
-      plan: "Stoelen",
       noPlan: "De stoelen komen eraan…",
       held: (seat: string) =>
         `${seat} wordt op dit moment door iemand gekozen en is over een paar minuten vrij of verkocht.`,

@@ -33,13 +33,16 @@ export function UsersView({ isNew }: { isNew: boolean }) {
           {said.add}
         </Action>
       </div>
-      <Field
-        label={said.search}
-        type="search"
-        autocomplete="off"
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
-      />
+      <div class="search-field">
+        {" "}
+        <Field
+          label={said.search}
+          type="search"
+          autocomplete="off"
+          value={text}
+          onInput={(event) => setText(event.currentTarget.value)}
+        />
+      </div>
       <Failure of={asked.failure} again={asked.again} />
       <p class="soft" role="status">
         {asked.value !== null && (found.length === 0 ? said.none : counted(found.length, said.count))}
