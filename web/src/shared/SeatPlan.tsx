@@ -2,7 +2,7 @@
  * The room, drawn to its plan and walked through by the keyboard: one tab stop, arrow keys, Home and End.
  *
  * Needs `seats` (as in `box.plan`) and the showing's prices. `chosen` are asked for, `kept` are held for whoever looks,
- * `mine` are booked already. `onSeat` is called with a seat that can be chosen or given back; with `opensBooked` (the
+ * `mine` are booked already, or, at the desk, those of the booking that is looked at. `onSeat` is called with a seat that can be chosen or given back; with `opensBooked` (the
  * desk) also with those that are reserved or booked by others. Without `onSeat` it is a picture that can be read.
  */
 
@@ -30,7 +30,7 @@ const texts = inLanguage({
       mine: "booked by you",
     },
     legend: "What the signs mean",
-    signs: { taken: "taken", kept: "your choice", mine: "booked by you" },
+    signs: { taken: "taken", kept: "your choice", mine: "booked by you", shown: "this booking" },
     larger: "Larger",
     smaller: "Smaller",
     help: "Use the arrow keys to move between seats.",
@@ -49,7 +49,7 @@ const texts = inLanguage({
       mine: "door jou geboekt",
     },
     legend: "Wat de tekens betekenen",
-    signs: { taken: "bezet", kept: "jouw keuze", mine: "door jou geboekt" },
+    signs: { taken: "bezet", kept: "jouw keuze", mine: "door jou geboekt", shown: "deze boeking" },
     larger: "Groter",
     smaller: "Kleiner",
     help: "Met de pijltjestoetsen ga je van stoel naar stoel.",
@@ -170,7 +170,7 @@ export function SeatPlan(props: SeatPlanProps) {
           </button>
         </div>
       )}
-      <Legend seats={seats} prices={prices} hasMine={mine.size > 0} />
+      <Legend seats={seats} prices={prices} hasMine={mine.size > 0} opensBooked={opensBooked} />
     </div>
   );
 }
@@ -299,9 +299,11 @@ class SeatButton extends Component<SeatProps> {
   }
 
   render({ seat, state, isStop, cost, opensBooked, isPicture }: SeatProps) {
-    const { states } = texts.value;
+    const { states, signs } = texts.value;
     const isClosed = isPicture || ((state === "taken" || state === "mine") && !opensBooked);
-    const how = state === "taken" && opensBooked && seat.status !== "available" ? states[seat.status] : states[state];
+    let how = states[state];
+    if (opensBooked && state === "mine") how = signs.shown;
+    else if (opensBooked && state === "taken" && seat.status !== "available") how = states[seat.status];
     const type = seat.type === "standard" ? [] : [seatTypeText(seat.type)];
     return (
       <button
@@ -357,7 +359,14 @@ const Wheelchair = () => (
   </svg>
 );
 
-function Legend({ seats, prices, hasMine }: { seats: readonly Seat[]; prices: Prices; hasMine: boolean }) {
+interface LegendProps {
+  seats: readonly Seat[];
+  prices: Prices;
+  hasMine: boolean;
+  opensBooked: boolean;
+}
+
+function Legend({ seats, prices, hasMine, opensBooked }: LegendProps) {
   const types = [...new Set(seats.map((seat) => seat.type))].sort(
     (one, other) => Number(other === "standard") - Number(one === "standard") || one.localeCompare(other),
   );
@@ -377,7 +386,7 @@ function Legend({ seats, prices, hasMine }: { seats: readonly Seat[]; prices: Pr
       {(["taken", "kept", ...(hasMine ? (["mine"] as const) : [])] as const).map((state) => (
         <li key={state}>
           <span class="seat" data-state={state} data-shape="seat" aria-hidden="true" />
-          {signs[state]}
+          {signs[state === "mine" && opensBooked ? "shown" : state]}
         </li>
       ))}
     </ul>
