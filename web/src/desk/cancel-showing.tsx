@@ -21,7 +21,7 @@ export interface CancelShowingProps {
 }
 
 export function CancelShowing({ showing, list, onClose, onDone }: CancelShowingProps) {
-  const { box, cinema, programme } = useDesk();
+  const { box, cinema, programme, user } = useDesk();
   const looking = useAsking();
   const cancelling = useAsking();
   /** As it was when it was cancelled: then nobody has a booking any more. */
@@ -29,13 +29,13 @@ export function CancelShowing({ showing, list, onClose, onDone }: CancelShowingP
   const [isDone, setDone] = useState(false);
   const said = texts.value.cancelShowing;
 
-  const look = () => looking.run(async () => setConcerned(concernedBy(await list.ask())));
+  const look = () => looking.run(async () => setConcerned(concernedBy(await list.ask(), user)));
   useEffect(() => void look(), []);
 
   const cancel = async () => {
     const isCancelled = await cancelling.run(async () => {
       // Somebody may have booked while this was being read: they are to be written to as well.
-      setConcerned(concernedBy(await list.ask()));
+      setConcerned(concernedBy(await list.ask(), user));
       const { showing_id } = showing;
       programme.learn([await box.http.changeShowing({ action: "cancel", showing: { showing_id } })]);
     });

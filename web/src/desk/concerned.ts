@@ -1,6 +1,6 @@
 /** Whom a change of a showing concerns. */
 
-import type { Booking } from "../box/wire";
+import type { Booking, User } from "../box/wire";
 import { seatNames } from "../core/room";
 
 export interface Person {
@@ -19,8 +19,14 @@ export interface Concerned {
   emails: readonly string[];
 }
 
-export function concernedBy(bookings: readonly Booking[]): Concerned {
-  const confirmed = bookings.filter(({ status }) => status === "confirmed");
+/** What a manager booked for somebody at the counter is theirs by name; who it is for has at most left an address. */
+export function concernedBy(bookings: readonly Booking[], manager?: Pick<User, "user_id" | "email">): Concerned {
+  const confirmed = bookings
+    .filter(({ status }) => status === "confirmed")
+    .map((booking) => {
+      if (manager === undefined || booking.user_id !== manager.user_id) return booking;
+      return { ...booking, name: null, email: booking.email === manager.email ? null : booking.email };
+    });
   const emails = new Map<string, string>();
   for (const { email } of confirmed)
     if (email) emails.set(email.toLowerCase(), emails.get(email.toLowerCase()) ?? email);

@@ -197,7 +197,7 @@ function CreateForm({ rooms, begin, isRepeating, onAnother }: CreateFormProps) {
           {isFinished && <p class="notice">{counted(done, said.allMade)}</p>}
           {isLocked && !isMaking && failed > 0 && <p class="notice bad">{said.someMade(done, done + failed)}</p>}
         </div>
-        <div class="row">
+        <div class="row sending">
           {!isFinished && (
             <Action type="submit" kind="main" isBusy={isMaking} isDisabled={rows.length > 0 && todo.length === 0}>
               {rows.length > 0 && todo.length === 0

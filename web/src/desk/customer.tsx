@@ -52,7 +52,6 @@ export function CustomerChoice({ chosen, onChosen }: CustomerChoiceProps) {
             <button
               class="found-customer"
               type="button"
-              aria-label={said.choose(calledBy(user))}
               onClick={() => {
                 onChosen(user);
                 setText("");

@@ -55,7 +55,7 @@ interface Step {
 }
 
 function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room[] }) {
-  const { box, cinema, programme } = useDesk();
+  const { box, cinema, programme, user } = useDesk();
   const { timezone } = cinema;
   const list = useOwned(() => new BookingList(box, showing.showing_id), showing.showing_id);
   const [draft, setDraft] = useState(() => draftOf(showing, timezone, language.value));
@@ -90,7 +90,7 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
     if (changes.size === 0) return;
     await asking.run(async () => {
       if (changes.has("time") || changes.has("room")) {
-        const concerned = concernedBy(await list.ask());
+        const concerned = concernedBy(await list.ask(), user);
         if (concerned.bookings > 0) return setStep({ details, startsAt, concerned });
       }
       await save({ details, startsAt });
@@ -145,7 +145,7 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
               )}
             </p>
             <ConcernedPeople concerned={step.concerned} />
-            <p class="soft">{texts.value.concerned.tellThem}</p>
+            <p class="soft">{texts.value.concerned.tellThemToo}</p>
             <Failure of={asking.failure} text={sentence(asking.failure)} />
           </div>
           <div class="dialog-foot">

@@ -162,7 +162,6 @@ function Choosing({ sale, showing, seats }: SaleProps) {
             label={said.email}
             type="email"
             autocomplete="off"
-            hint={said.emailHint}
             value={email.value}
             error={isEmailWrong ? said.emailWrong : null}
             onInput={(event) => {
@@ -252,6 +251,7 @@ function Done({ sale, showing, seats, confirmation }: SaleProps & { confirmation
         {sale.noted.value === null
           ? !asking.isBusy && <strong>{said.bookedUnpaid(costs)}</strong>
           : said.bookedPaid(costs, how[sale.noted.value])}
+        {sale.customer.value !== null && ` ${said.chosenCustomer(calledBy(sale.customer.value))}.`}
       </p>
       <Failure of={asking.failure} />
       {sale.noted.value === null && confirmation.status === "confirmed" && (
@@ -264,7 +264,12 @@ function Done({ sale, showing, seats, confirmation }: SaleProps & { confirmation
           ))}
         </fieldset>
       )}
-      {sale.customer.value !== null && <p>{said.chosenCustomer(calledBy(sale.customer.value))}</p>}
+      <div class="row">
+        <Action kind="main" onClick={() => sale.next()}>
+          {said.next}
+        </Action>
+        <Action onClick={() => print()}>{texts.value.booking.print}</Action>
+      </div>
       <Ticket
         cinema={cinema}
         confirmation={confirmation}
@@ -272,12 +277,6 @@ function Done({ sale, showing, seats, confirmation }: SaleProps & { confirmation
         seats={booked}
         link={addressOfTicket(confirmation)}
       />
-      <div class="row">
-        <Action kind="main" onClick={() => sale.next()}>
-          {said.next}
-        </Action>
-        <Action onClick={() => print()}>{texts.value.booking.print}</Action>
-      </div>
     </div>
   );
 }

@@ -116,24 +116,27 @@ function TypePrices({ draft, room, problem, onDraft }: TypePricesProps) {
   const said = texts.value.form;
   if (room.types.length < 2 && room.types[0] === "standard") return null;
   return (
-    <div class="fields-row">
-      {room.types
-        .filter((type) => type !== "standard" || draft.prices.standard !== undefined)
-        .map((type) => (
-          <Field
-            key={type}
-            label={said.priceOf(seatTypeText(type))}
-            hint={said.asPrice}
-            inputmode="decimal"
-            autocomplete="off"
-            value={draft.prices[type] ?? ""}
-            error={problem(`prices.${type}`)}
-            onInput={({ currentTarget }) =>
-              onDraft({ ...draft, prices: { ...draft.prices, [type]: currentTarget.value } })
-            }
-          />
-        ))}
-    </div>
+    <fieldset class="fields-group">
+      <legend class="field-label">{said.otherSeats}</legend>
+      <p class="soft small">{said.asPrice}</p>
+      <div class="fields-row">
+        {room.types
+          .filter((type) => type !== "standard" || draft.prices.standard !== undefined)
+          .map((type) => (
+            <Field
+              key={type}
+              label={seatTypeText(type)}
+              inputmode="decimal"
+              autocomplete="off"
+              value={draft.prices[type] ?? ""}
+              error={problem(`prices.${type}`)}
+              onInput={({ currentTarget }) =>
+                onDraft({ ...draft, prices: { ...draft.prices, [type]: currentTarget.value } })
+              }
+            />
+          ))}
+      </div>
+    </fieldset>
   );
 }
 

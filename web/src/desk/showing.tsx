@@ -99,7 +99,7 @@ function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; i
     ),
   ];
   return (
-    <div class="stack tight">
+    <div class="showing-head">
       <p>
         <Go to={{ view: "today", day }}>
           <span aria-hidden="true">‹</span> {dayText(starts_at, timezone)}
@@ -118,7 +118,7 @@ function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; i
           <Fullness taken={showing.seats_total - showing.seats_available} all={showing.seats_total} />
         )}
       </p>
-      <div class="row">
+      <div class="row tight-row showing-actions">
         {state !== "cancelled" && (
           <Go class="button small" to={{ view: "change", showingId: showing_id }}>
             {said.change}

@@ -13,3 +13,20 @@ it("A change concerns whoever has a confirmed booking, and each address once", (
   expect(concerned.emails).toEqual(["alice@example.org"]);
   expect(concerned.people.map(({ seats }) => seats)).toEqual(["C7, C8", "C7, C8", "C7, C8"]);
 });
+
+it("What a manager booked at the counter concerns whoever left an address, not the manager", () => {
+  const manager = { user_id: "manager", email: "manager@example.org" };
+  const concerned = concernedBy(
+    [
+      booking({ booking_id: "1", user_id: "manager", name: "Manager", email: "group@example.org" }),
+      booking({ booking_id: "2", user_id: "manager", name: "Manager", email: "manager@example.org" }),
+    ],
+    manager,
+  );
+  expect(concerned.bookings).toBe(2);
+  expect(concerned.people.map(({ name, email }) => [name, email])).toEqual([
+    [null, "group@example.org"],
+    [null, null],
+  ]);
+  expect(concerned.emails).toEqual(["group@example.org"]);
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { questionsFor, together } from "../../src/desk/searching";
+import { narrowedTo, questionsFor, together } from "../../src/desk/searching";
 import { booking } from "./fixtures";
 
 const from = { from: "2030-01-01" };
@@ -46,5 +46,18 @@ describe("what is found", () => {
     ];
     const found = together([[late, older], [soon, late], [old]], Date.parse("2029-12-31T00:00:00Z"));
     expect(found.map(({ booking_id }) => booking_id)).toEqual(["soon", "late", "old", "older"]);
+  });
+});
+
+describe("the bookings at hand", () => {
+  const other = booking({ booking_id: "other", number: "XYZ789", name: "Bob", email: null, seats: [] });
+
+  it("are narrowed to those in which all is found", () => {
+    const both = [booking(), other];
+    expect(narrowedTo(both, " ")).toEqual(both);
+    for (const text of ["abc2", "alice example", "c8", "ALICE c7"])
+      expect(narrowedTo(both, text), text).toEqual([booking()]);
+    expect(narrowedTo(both, "alice bob")).toEqual([]);
+    expect(narrowedTo(both, "c")).toEqual([booking()]);
   });
 });
