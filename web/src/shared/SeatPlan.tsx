@@ -2,8 +2,9 @@
  * The room, drawn to its plan and walked through by the keyboard: one tab stop, arrow keys, Home and End.
  *
  * Needs `seats` (as in `box.plan`) and the showing's prices. `chosen` are asked for, `kept` are held for whoever looks,
- * `mine` are booked already, or, at the desk, those of the booking that is looked at. `onSeat` is called with a seat that can be chosen or given back; with `opensBooked` (the
- * desk) also with those that are reserved or booked by others. Without `onSeat` it is a picture that can be read.
+ * `mine` are booked already, or, at the desk, of the booking that is looked at. `onSeat` is called with a seat that can be
+ * chosen or given back; with `opensBooked` (the desk) also with those that are reserved or booked by others. Without
+ * `onSeat` it is a picture that can be read.
  */
 
 import { Component } from "preact";

@@ -25,8 +25,8 @@ it("What a manager booked at the counter concerns whoever left an address, not t
   );
   expect(concerned.bookings).toBe(2);
   expect(concerned.people.map(({ name, email }) => [name, email])).toEqual([
-    [null, "group@example.org"],
     [null, null],
+    [null, "group@example.org"],
   ]);
   expect(concerned.emails).toEqual(["group@example.org"]);
 });
