@@ -84,18 +84,6 @@ export function Basket({ order, showing, seats, notice }: BasketProps) {
       <h2 id="basket-title" ref={heading} tabIndex={-1}>
         {said.title}
       </h2>
-      <div role="alert" class="stack tight">
-        {loss !== null && (
-          <div class="notice">
-            <p>{lossText(loss, seats)}</p>
-            <button class="button small" type="button" onClick={away(() => order?.forgive())}>
-              {said.ok}
-            </button>
-          </div>
-        )}
-        {refusal !== null && <p class="notice bad">{refusalText(refusal)}</p>}
-        {notice !== null && <p class="notice">{notice}</p>}
-      </div>
       {order === null || ids.length === 0 ? (
         <div class="basket-empty">
           <p>{said.empty}</p>
@@ -128,13 +116,7 @@ export function Basket({ order, showing, seats, notice }: BasketProps) {
             <span>{said.total}</span>
             <strong class="figures">{priceText(total(showing, chosen), showing.currency)}</strong>
           </p>
-          <div class="basket-foot">
-            <Kept order={order} names={seatNames(chosen)} />
-            <button class="button main wide-button" type="button" onClick={() => void order.book()}>
-              {said.book(seatsText(ids.length), priceText(total(showing, chosen), showing.currency))}
-            </button>
-          </div>
-          <div class="row apart">
+          <div class="basket-clear row apart">
             <span class="soft small">{said.pay}</span>
             <button class="button bare small" type="button" onClick={away(() => order.clear())}>
               {said.clear}
@@ -142,6 +124,28 @@ export function Basket({ order, showing, seats, notice }: BasketProps) {
           </div>
         </>
       )}
+      <div class="basket-bar">
+        <div role="alert" class="basket-says stack tight">
+          {loss !== null && (
+            <div class="notice">
+              <p>{lossText(loss, seats)}</p>
+              <button class="button small" type="button" onClick={away(() => order?.forgive())}>
+                {said.ok}
+              </button>
+            </div>
+          )}
+          {refusal !== null && <p class="notice bad">{refusalText(refusal)}</p>}
+          {notice !== null && <p class="notice">{notice}</p>}
+        </div>
+        {order !== null && ids.length > 0 && (
+          <div class="basket-foot">
+            <Kept order={order} names={seatNames(chosen)} />
+            <button class="button main wide-button" type="button" onClick={() => void order.book()}>
+              {said.book(seatsText(ids.length), priceText(total(showing, chosen), showing.currency))}
+            </button>
+          </div>
+        )}
+      </div>
     </section>
   );
 }

@@ -203,7 +203,7 @@ function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
           order={order}
           showing={showing}
           seats={plan?.seats ?? []}
-          notice={isTooMany ? said.atMost(seatsText(most)) : null}
+          notice={isTooMany && chosen.size >= most ? said.atMost(seatsText(most)) : null}
         />
       )}
       {order !== null && stage === "booking" && <UnderWay order={order} showing={showing} seats={plan?.seats ?? []} />}
