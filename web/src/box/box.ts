@@ -58,6 +58,9 @@ export interface PageOptions {
   page: "visitors" | "kiosk" | "desk";
   /** Topic filters beyond the showings and one's own bookings and inbox. */
   also?: (user: wire.User) => readonly string[];
+  /** Whether no other page of its kind is open in this browser, as on a kiosk: what its tab knows then outlives a power
+   * cut. */
+  isAlone?: boolean;
 }
 
 export class Box {
@@ -121,7 +124,7 @@ export class Box {
 
   constructor(private readonly options: PageOptions) {
     this.memory = new Memory(options.page, () => localStorage);
-    this.tab = new Memory(options.page, () => sessionStorage);
+    this.tab = new Memory(options.page, () => (options.isAlone === true ? localStorage : sessionStorage));
     const kept = this.memory.get("session", KeptSession);
     this._session.value = kept;
     this.http = new Http(

@@ -9,7 +9,7 @@ import { renewWhenFailed, renewWhenUpdated } from "./renewal";
 
 renewWhenFailed();
 behave();
-const box = new Box({ page: "kiosk" });
+const box = new Box({ page: "kiosk", isAlone: true });
 const kiosk = new Kiosk(box);
 renewWhenUpdated(kiosk, box);
 render(<KioskPage kiosk={kiosk} />, document.getElementById("page") as HTMLElement);
