@@ -90,6 +90,7 @@ class BookingHttp:
                 ),
                 allow_guests=auth.allow_guests,
                 allow_registration=auth.allow_registration,
+                public_url=next(iter(settings.listeners.web.public_urls), None),
             )
         )
 

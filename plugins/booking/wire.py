@@ -407,6 +407,8 @@ class Cinema(Outbound):
     booking: BookingTerms
     allow_guests: bool
     allow_registration: bool
+    public_url: str | None = None
+    """Where visitors' own devices reach the box, for addresses that one device shows to another."""
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -51,6 +51,7 @@ async def test_the_cinema_says_where_and_what_it_is(open_house: OpenHouse, http:
         cinema=cinema,
         booking={"hold_seconds": 60, "max_seats": 4, "cancel_until_minutes": 10, "sales_close_minutes": -5},
         auth={"allow_registration": False},
+        web={"public_urls": ["https://box.example.org", "http://box.local"]},
     )
     reply = await http(box)("GET", "/api/cinema")
     assert reply.status == 200
@@ -62,6 +63,7 @@ async def test_the_cinema_says_where_and_what_it_is(open_house: OpenHouse, http:
         "sales_close_minutes": -5,
     }
     assert (reply.body["allow_guests"], reply.body["allow_registration"]) == (True, False)
+    assert reply.body["public_url"] == "https://box.example.org"
 
 
 async def test_the_showings_are_those_to_come_by_start_in_the_form_of_showing_update(

@@ -91,6 +91,7 @@ export const Cinema = v.object({
   languages: v.array(v.string()),
   allow_guests: v.optional(v.boolean(), true),
   allow_registration: v.optional(v.boolean(), true),
+  public_url: v.optional(v.string()),
   booking: v.object({
     hold_seconds: v.number(),
     max_seats: v.number(),

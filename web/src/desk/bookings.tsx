@@ -13,7 +13,6 @@ import { useDesk } from "./context";
 import { useAsking } from "./lasting";
 import { Action, Failure, Go } from "./parts";
 import { texts } from "./texts";
-import { addressOfTicket } from "./tickets";
 
 export interface BookingTableProps {
   caption: string;
@@ -195,13 +194,7 @@ function TicketDialog({ booking, onClose }: { booking: Booking; onClose: () => v
   const said = texts.value.booking;
   return (
     <Dialog title={said.of(booking.number ?? "")} onClose={onClose}>
-      <Ticket
-        cinema={cinema}
-        confirmation={booking}
-        showing={booking.showing}
-        seats={booking.seats}
-        link={addressOfTicket(booking)}
-      />
+      <Ticket cinema={cinema} confirmation={booking} showing={booking.showing} seats={booking.seats} />
       <div class="dialog-foot">
         <Action onClick={() => print()}>{said.print}</Action>
         <Action kind="main" onClick={onClose}>

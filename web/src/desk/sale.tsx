@@ -19,7 +19,6 @@ import { CustomerChoice } from "./customer";
 import { useAsking, useOwned } from "./lasting";
 import { Action, Failure } from "./parts";
 import { texts } from "./texts";
-import { addressOfTicket } from "./tickets";
 
 const KeptPayment = v.picklist(["none", "cash", "card", "other"]);
 type PaymentChoice = v.InferOutput<typeof KeptPayment>;
@@ -270,13 +269,7 @@ function Done({ sale, showing, seats, confirmation }: SaleProps & { confirmation
         </Action>
         <Action onClick={() => print()}>{texts.value.booking.print}</Action>
       </div>
-      <Ticket
-        cinema={cinema}
-        confirmation={confirmation}
-        showing={showing}
-        seats={booked}
-        link={addressOfTicket(confirmation)}
-      />
+      <Ticket cinema={cinema} confirmation={confirmation} showing={showing} seats={booked} />
     </div>
   );
 }

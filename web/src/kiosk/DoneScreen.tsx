@@ -13,12 +13,11 @@ export function DoneScreen({ kiosk }: { kiosk: Kiosk }) {
   const cinema = kiosk.box.cinema.value;
   const confirmation = kiosk.order.value?.confirmation.value ?? null;
   if (cinema === null || confirmation === null) return <main class="screen" />;
-  const { booking_id, key, status, total, currency } = confirmation;
+  const { key, status, total, currency } = confirmation;
   const ticket = kiosk.ticket.value;
   const isBooked = status === "confirmed";
   const seats = kiosk.seats.value.length > 0 ? kiosk.seats.value : ticket?.seats;
   const showing = kiosk.showing.value ?? ticket?.showing;
-  const address = key === undefined ? undefined : `${location.origin}/#/booking/${booking_id}/${key}`;
   const seconds = Math.ceil(kiosk.leavesIn.value / 1000);
   return (
     <main class="screen done">
@@ -34,8 +33,8 @@ export function DoneScreen({ kiosk }: { kiosk: Kiosk }) {
             : said.cancelledMore}
         </p>
       </header>
-      <Ticket cinema={cinema} confirmation={confirmation} showing={showing} seats={seats} link={address}>
-        {isBooked && address !== undefined && <p class="done-scan soft">{said.scan}</p>}
+      <Ticket cinema={cinema} confirmation={confirmation} showing={showing} seats={seats}>
+        {isBooked && key !== undefined && <p class="done-scan soft">{said.scan}</p>}
       </Ticket>
       <div class="done-foot">
         <p class="soft figures" role="timer" aria-live="off">

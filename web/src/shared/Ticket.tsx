@@ -1,7 +1,7 @@
 /**
  * A booking as it is shown at the door: its number, what, when, where, which seats, what it costs, and a QR code of its
- * address. Needs the cinema and the booking's confirmation; what else is known of it: `showing`, `seats`. `link` is the
- * address in the QR code. `children` come below: what can be done with it.
+ * address. Needs the cinema and the booking's confirmation; what else is known of it: `showing`, `seats`. `children`
+ * come below: what can be done with it.
  */
 
 import type { ComponentChildren } from "preact";
@@ -46,15 +46,22 @@ const texts = inLanguage({
 });
 
 export interface TicketProps {
-  cinema: Pick<Cinema, "name" | "timezone" | "currency">;
+  cinema: Pick<Cinema, "name" | "timezone" | "currency" | "public_url">;
   confirmation: Confirmation;
   showing?: { title: string; starts_at: string; ends_at: string; room: string } | undefined;
   seats?: readonly { row: string; number: number }[] | undefined;
-  link?: string | undefined;
   children?: ComponentChildren;
 }
 
-export function Ticket({ cinema, confirmation, showing, seats, link, children }: TicketProps) {
+/** Where the booking is shown to whoever has its key, which is behind `#`: it leaves no browser and is in no log. */
+function addressOf(cinema: TicketProps["cinema"], { booking_id, key }: Confirmation): string | undefined {
+  // The address of this screen may be one that a visitor's phone cannot reach, such as localhost.
+  const base = cinema.public_url ?? location.origin;
+  return key === undefined ? undefined : `${base}/#/booking/${booking_id}/${key}`;
+}
+
+export function Ticket({ cinema, confirmation, showing, seats, children }: TicketProps) {
+  const address = addressOf(cinema, confirmation);
   const said = texts.value;
   const { status, number, total, seat_ids } = confirmation;
   const isValid = status === "confirmed";
@@ -91,7 +98,7 @@ export function Ticket({ cinema, confirmation, showing, seats, link, children }:
           <strong class="figures">{number}</strong>
           <p class="small soft">{isValid ? said.show : said.notValid}</p>
         </div>
-        {link !== undefined && isValid && <QrCode text={link} label={said.code} />}
+        {address !== undefined && isValid && <QrCode text={address} label={said.code} />}
       </div>
       {children !== undefined && <div class="ticket-actions">{children}</div>}
     </article>

@@ -96,13 +96,7 @@ export function BookingView({ bookingId, bookingKey }: { bookingId: string; book
         <Heading title={title} />
         {isNew && <p class="soft">{said.newMore}</p>}
       </div>
-      <Ticket
-        cinema={cinema}
-        confirmation={known.confirmation}
-        showing={known.showing}
-        seats={known.seats}
-        link={`${location.origin}/${addressOf.booking(bookingId, bookingKey)}`}
-      >
+      <Ticket cinema={cinema} confirmation={known.confirmation} showing={known.showing} seats={known.seats}>
         <button class="button" type="button" onClick={() => print()}>
           {said.print}
         </button>
