@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from contract.chromium import executable
-from contract.house import Clock, House, Premises, build
+from contract.house import PASSWORD, Clock, House, Premises, build
 from contract.people import Caller
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, WebSocketRoute, async_playwright, expect
 
@@ -122,3 +122,10 @@ async def open_page(chromium: Browser) -> AsyncIterator[OpenPage]:
     for window in windows:
         await window.close()
     assert faults.seen == []
+
+
+async def signs_in(page: Page, name: str) -> None:
+    """One of the house's accounts, by its password."""
+    await page.get_by_label("Username").fill(name)
+    await page.get_by_label("Password").fill(PASSWORD.format(name))
+    await page.get_by_role("button", name="Sign in").click()
