@@ -103,7 +103,7 @@ export function NewAccount({ onClose, onAdded }: { onClose: () => void; onAdded:
         <Failure of={asking.failure} text={isTaken ? said.taken : null} />
         <div class="dialog-foot">
           <Action isDisabled={asking.isBusy} onClick={onClose}>
-            {said.leave}
+            {texts.value.frame.back}
           </Action>
           <Action type="submit" kind="main" isBusy={asking.isBusy} busy={said.creating}>
             {said.create}

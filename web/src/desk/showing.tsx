@@ -1,7 +1,7 @@
 /** One showing, live: its plan, whose each seat is, selling at the counter, and the list of its bookings. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Booking, Seat, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
 import { cents } from "../core/money";
@@ -156,6 +156,7 @@ function Counter({ showing, list, bookingId }: CounterProps) {
   const { box, cinema } = useDesk();
   const { showing_id } = showing;
   const [asked, setAsked] = useState<Seat | null>(null);
+  const side = useRef<HTMLDivElement>(null);
   const sale = useSale(showing_id);
   const said = texts.value.showing;
   useEffect(() => {
@@ -217,7 +218,12 @@ function Counter({ showing, list, bookingId }: CounterProps) {
           />
         )}
       </div>
-      <div class="counter-side stack">
+      {order.stage.value === "choosing" && chosen.size > 0 && (
+        <button class="button main to-sale" type="button" onClick={() => side.current?.scrollIntoView()}>
+          {seatsText(chosen.size)} <span aria-hidden="true">↓</span>
+        </button>
+      )}
+      <div class="counter-side stack" ref={side}>
         {asked !== null && (
           <p class="notice" role="status">
             {asked.status === "reserved" ? said.held(seatText(asked)) : said.lookingUp(seatText(asked))}

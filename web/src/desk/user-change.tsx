@@ -103,7 +103,7 @@ export function UserChange({ user, onClose, onChanged }: UserChangeProps) {
         <Failure of={asking.failure} text={sentence(asking.failure)} />
         <div class="dialog-foot">
           <Action isDisabled={asking.isBusy} onClick={onClose}>
-            {said.leave}
+            {texts.value.frame.back}
           </Action>
           <Action type="submit" kind="main" isBusy={asking.isBusy} busy={said.saving}>
             {said.save}
