@@ -64,6 +64,9 @@ const NONE: ReadonlySet<string> = new Set();
 const ZOOMS = [1, 1.4, 1.8] as const;
 /** From this pitch on, in pixels, a seat's number can be read on it. */
 const LARGE = 32;
+/** What a finger hits without aiming, in pixels (WCAG 2.5.5). */
+const FINGER = 44;
+const isTouched = () => matchMedia("(pointer: coarse)").matches;
 /** How wide an aisle is that runs through the whole room, in places. */
 const AISLE = 0.6;
 
@@ -225,7 +228,7 @@ function useMeasured(places: number, zoom: number) {
     plan,
     scroller,
     isLarge: size.pitch >= LARGE,
-    isSmallScreen: size.width > 0 && (size.width < 560 || size.overflows),
+    isSmallScreen: size.width > 0 && (size.width < 560 || size.overflows || (isTouched() && size.pitch < FINGER)),
     overflows: size.overflows,
   };
 }
