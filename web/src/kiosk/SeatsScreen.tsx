@@ -13,6 +13,7 @@ import { seatText } from "../shared/seats";
 import { Heading } from "./Heading";
 import type { Kiosk } from "./kiosk";
 import { Message } from "./Message";
+import { isLong } from "./programme";
 import { texts } from "./texts";
 
 export function SeatsScreen({ kiosk }: { kiosk: Kiosk }) {
@@ -40,7 +41,7 @@ export function SeatsScreen({ kiosk }: { kiosk: Kiosk }) {
         </button>
         <LanguageSwitch />
       </div>
-      <header class="seats-head">
+      <header class="seats-head" data-long={isLong(showing.title) ? "" : undefined}>
         <Heading>{showing.title}</Heading>
         <p class="seats-when soft figures">
           {dayText(showing.starts_at, cinema.timezone)} · {timeText(showing.starts_at, cinema.timezone)} ·{" "}

@@ -8,7 +8,7 @@ import { seatsLeftText } from "../shared/seats";
 import { Heading } from "./Heading";
 import type { Kiosk } from "./kiosk";
 import { Message } from "./Message";
-import { dayShown, fullness, leastPrice, nearness, type ProgrammeDay, programmeOf } from "./programme";
+import { dayShown, fullness, isLong, leastPrice, nearness, type ProgrammeDay, programmeOf } from "./programme";
 import { texts } from "./texts";
 import { GRACE } from "./times";
 
@@ -120,6 +120,7 @@ function FilmCard({ showing, timezone, kiosk }: { showing: Showing; timezone: st
       type="button"
       class="film-card"
       data-fullness={full}
+      data-long={isLong(showing.title) ? "" : undefined}
       disabled={full === "sold out"}
       onClick={() => kiosk.choose(showing.showing_id)}
     >

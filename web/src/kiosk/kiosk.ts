@@ -16,6 +16,9 @@ import { RESET, SHOWN, STALE_REQUEST, TICK } from "./times";
 /** Who may sign in to a kiosk: it books for others, under ids of its own. */
 export const mayServe = ({ role }: User): boolean => role === "kiosk" || role === "manager";
 
+/** What is drawn anew each second, not at each look at the clock. */
+const wholeSeconds = (milliseconds: number): number => Math.ceil(milliseconds / 1000) * 1000;
+
 export class Kiosk {
   private readonly _flow = signal<Flow>(START);
   private readonly _order = signal<Order | null>(null);
@@ -203,12 +206,12 @@ export class Kiosk {
     switch (whenAlone(this._flow.peek())) {
       case "ask": {
         const presence = this.idle.look(now);
-        this._asked.value = presence.kind === "asked" ? presence.left : null;
+        this._asked.value = presence.kind === "asked" ? wholeSeconds(presence.left) : null;
         if (presence.kind === "gone") this.abandoned();
         break;
       }
       case "leave":
-        this._leavesIn.value = Math.max(0, SHOWN - quiet);
+        this._leavesIn.value = wholeSeconds(Math.max(0, SHOWN - quiet));
         if (quiet >= SHOWN) this.abandoned();
         break;
       case "nothing":

@@ -54,3 +54,6 @@ export function leastPrice(showing: Pick<Showing, "price" | "prices">): { cents:
   const least = Math.min(...all);
   return { cents: least, isOnly: all.every((one) => one === least) };
 }
+
+/** Whether a title is so long that it is better set smaller than cut. */
+export const isLong = (title: string): boolean => title.length > 40;

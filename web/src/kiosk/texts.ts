@@ -28,7 +28,7 @@ export const texts = inLanguage({
     startOver: "Start over",
     book: "Book",
     fine: "All right",
-    notOnSale: "This showing is sold no more",
+    notOnSale: "This showing can no longer be booked",
     notOnSaleMore: "Nothing was booked. Perhaps there is another one that you like.",
     backToFilms: "Back to the films",
     // The address
