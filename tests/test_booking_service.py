@@ -86,6 +86,8 @@ class Stage:
         default_factory=lambda: SimpleNamespace(
             booking=terms(),
             cinema=SimpleNamespace(name="Cinema", timezone="Europe/Amsterdam", currency="EUR", languages=["en", "nl"]),
+            auth=SimpleNamespace(allow_guests=True, allow_registration=True),
+            listeners=SimpleNamespace(web=SimpleNamespace(public_urls=[])),
         )
     )
     service: Service = field(init=False)

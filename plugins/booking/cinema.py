@@ -75,6 +75,16 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """A room with how many seats it has, and of which types, in the order of their names."""
+
+    room_id: str
+    name: str
+    seats_total: int
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Showing:
     """A showing as it stands. ``prices`` are those by seat type that differ from ``price_cents``."""
 
@@ -238,6 +248,15 @@ class BookingRecord:
     name: str | None
     email: str | None
     paid: Payment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fullness:
+    """A showing as it is in the books, also one that is over or cancelled. ``taken`` are held or sold."""
+
+    showing: Showing
+    seats: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,15 @@ from broker.moments import moment
 from broker.plugin import CALLER, Action, Identity, Refusal
 from plugins.booking.cinema import BookingRecord, Notice, Outcome, Sender
 from plugins.booking.ledger import unknown_booking
-from plugins.booking.present import BOOKINGS_TOPIC, SEATS_TOPIC, SHOWINGS_TOPIC, confirmation, hold_notice, inbox
+from plugins.booking.present import (
+    BOOKINGS_TOPIC,
+    SEATS_TOPIC,
+    SHOWINGS_TOPIC,
+    confirmation,
+    hold_notice,
+    inbox,
+    showing_update,
+)
 from plugins.booking.service import Service
 from plugins.booking.wire import (
     BookedSeat,
@@ -32,6 +40,7 @@ from plugins.booking.wire import (
     Outbound,
     PaidRequest,
     ReleaseRequest,
+    RoomAnswer,
     ShowingRequest,
     Ticket,
     is_id,
@@ -58,6 +67,7 @@ class BookingHttp:
         return (
             web.get("/api/cinema", self.cinema),
             web.get("/api/showings", self.showings),
+            web.get("/api/rooms", self.rooms),
             web.post("/api/showings", self.change_showing),
             web.get("/api/showings/{showing_id}/seats", self.seats),
             web.post("/api/bookings", self.book),
@@ -95,9 +105,29 @@ class BookingHttp:
         )
 
     async def showings(self, request: web.Request) -> web.Response:
-        self._require(request, Action.SUBSCRIBE, f"{SHOWINGS_TOPIC}#")
+        """What is to come; for who may change showings also what was, where a time is named."""
         now = self._service.now()
+        times = self._times(request)
+        if times is not None:
+            self._require(request, Action.PUBLISH, "showing/request")
+            return answer(
+                [
+                    showing_update(known.showing, known.seats, known.seats - known.taken, known.showing.version, now)
+                    for known in await self._service.showings_between(*times)
+                ]
+            )
+        self._require(request, Action.SUBSCRIBE, f"{SHOWINGS_TOPIC}#")
         return answer([live.update(now) for live in self._service.copy.in_sight(now)])
+
+    async def rooms(self, request: web.Request) -> web.Response:
+        """For who may change showings."""
+        self._require(request, Action.PUBLISH, "showing/request")
+        return answer(
+            [
+                RoomAnswer(room_id=room.room_id, name=room.name, seats_total=room.seats_total, types=room.types)
+                for room in await self._service.rooms()
+            ]
+        )
 
     async def seats(self, request: web.Request) -> web.Response:
         showing_id = request.match_info["showing_id"]
@@ -247,11 +277,20 @@ class BookingHttp:
                 raise Refusal("invalid_request", f"{name} must be text without control characters and invisible ones.")
         if "showing_id" in conditions and not is_id(conditions["showing_id"]):
             raise Refusal("invalid_request", "showing_id must be a lower-case UUID with hyphens.")
-        if query.get("from"):
-            conditions["starts_from"] = self._moment(query["from"], "from")
-        if query.get("to"):
-            conditions["starts_before"] = self._moment(query["to"], "to", end_of_day=True)
+        times = self._times(request)
+        if times is not None:
+            conditions["starts_from"], conditions["starts_before"] = times
         return conditions
+
+    def _times(self, request: web.Request) -> tuple[float | None, float | None] | None:
+        """``from`` and ``to`` in seconds since 1970; None where neither is named."""
+        starts_from, starts_before = request.query.get("from"), request.query.get("to")
+        if not starts_from and not starts_before:
+            return None
+        return (
+            self._moment(starts_from, "from") if starts_from else None,
+            self._moment(starts_before, "to", end_of_day=True) if starts_before else None,
+        )
 
     def _moment(self, text: str, name: str, *, end_of_day: bool = False) -> float:
         """See :func:`broker.moments.moment`; by the cinema's clocks."""

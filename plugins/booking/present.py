@@ -83,6 +83,26 @@ def hold_notice(notice: Notice, at: float) -> HoldNotice:
     )
 
 
+def showing_update(showing: Showing, seats: int, available: int, version: int, now: float) -> ShowingUpdate:
+    """A showing as it is told, with so many seats of which so many are available."""
+    return ShowingUpdate(
+        showing_id=showing.showing_id,
+        title=showing.title,
+        starts_at=iso_seconds(showing.starts_at),
+        ends_at=iso_seconds(showing.ends_at),
+        room_id=showing.room_id,
+        room=showing.room,
+        price=money(showing.price_cents),
+        prices={seat_type: money(cents) for seat_type, cents in showing.prices.items()} or None,
+        currency=showing.currency,
+        status=showing.status,
+        seats_total=seats,
+        seats_available=available,
+        version=version,
+        timestamp=iso(now),
+    )
+
+
 def _running(holds: Iterable[Hold]) -> list[Notice]:
     """The running holds as notices: one for each showing, booking, and pair of users, the earliest end first."""
     groups: dict[tuple[str, str | None, str, str], list[Hold]] = {}
@@ -161,23 +181,7 @@ class LiveShowing:
         return self._seat_messages
 
     def update(self, now: float) -> ShowingUpdate:
-        showing = self.showing
-        return ShowingUpdate(
-            showing_id=showing.showing_id,
-            title=showing.title,
-            starts_at=iso_seconds(showing.starts_at),
-            ends_at=iso_seconds(showing.ends_at),
-            room_id=showing.room_id,
-            room=showing.room,
-            price=money(showing.price_cents),
-            prices={seat_type: money(cents) for seat_type, cents in showing.prices.items()} or None,
-            currency=showing.currency,
-            status=showing.status,
-            seats_total=len(self.plan.seats),
-            seats_available=self.available,
-            version=self.version,
-            timestamp=iso(now),
-        )
+        return showing_update(self.showing, len(self.plan.seats), self.available, self.version, now)
 
     def update_messages(self, now: float) -> tuple[Message, ...]:
         if self._update_messages is None:

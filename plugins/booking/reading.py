@@ -10,10 +10,11 @@ from typing import Any
 import sqlite_utils
 
 from plugins.booking import rules
-from plugins.booking.cinema import AskedSeat, BookingRecord, Hold, Outcome, Seat, Showing, Snapshot
-from plugins.booking.wire import Payment
+from plugins.booking.cinema import AskedSeat, BookingRecord, Fullness, Hold, Outcome, Room, Seat, Showing, Snapshot
+from plugins.booking.wire import END_OF_TIME, Payment
 
 LISTED_BOOKINGS = 1000
+LISTED_SHOWINGS = 1000
 
 Execute = Callable[..., sqlite3.Cursor]
 
@@ -97,6 +98,40 @@ def snapshot(db: sqlite_utils.Database, now: float) -> Snapshot:
         outcomes=outcomes,
         old_bookings=[booking_id for (booking_id,) in execute(SELECT_OLD_BOOKINGS, (now,))],
     )
+
+
+def rooms(db: sqlite_utils.Database) -> list[Room]:
+    """All rooms by their name."""
+    types: dict[str, dict[str, int]] = {}
+    for room_id, seat_type, count in db.conn.execute(
+        "SELECT room_id, type, count(*) FROM seats GROUP BY room_id, type ORDER BY type"
+    ):
+        types.setdefault(room_id, {})[seat_type] = count
+    return [
+        Room(room_id, name, sum(types.get(room_id, {}).values()), tuple(types.get(room_id, {})))
+        for room_id, name in db.conn.execute("SELECT room_id, name FROM rooms ORDER BY name, room_id")
+    ]
+
+
+def showings_between(
+    db: sqlite_utils.Database, starts_from: float | None, starts_before: float | None
+) -> list[Fullness]:
+    """What starts within that time, also what is over or cancelled, by start; at most :data:`LISTED_SHOWINGS`."""
+    execute = db.conn.execute
+    rows = execute(
+        SELECT_SHOWING + "WHERE starts_at >= ? AND starts_at < ? ORDER BY starts_at, showing_id LIMIT ?",
+        (starts_from or 0, END_OF_TIME if starts_before is None else starts_before, LISTED_SHOWINGS),
+    ).fetchall()
+    seats = dict(execute("SELECT room_id, count(*) FROM seats GROUP BY room_id").fetchall())
+    showings = [_showing_of_row(row) for row in rows]
+    return [
+        Fullness(
+            showing,
+            seats.get(showing.room_id, 0),
+            execute("SELECT count(*) FROM seat_claims WHERE showing_id = ?", (showing.showing_id,)).fetchone()[0],
+        )
+        for showing in showings
+    ]
 
 
 def find_bookings(

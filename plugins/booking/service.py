@@ -20,10 +20,12 @@ from plugins.booking.cinema import (
     BookingRecord,
     Decided,
     Effects,
+    Fullness,
     HoldOrder,
     Notice,
     Order,
     Outcome,
+    Room,
     Sender,
     Showing,
     Snapshot,
@@ -247,6 +249,14 @@ class Service:
     async def find_bookings(self, **conditions: Any) -> list[BookingRecord]:
         """See :func:`plugins.booking.reading.find_bookings`."""
         return await self._read(lambda db: reading.find_bookings(db, **conditions))
+
+    async def rooms(self) -> list[Room]:
+        """See :func:`plugins.booking.reading.rooms`."""
+        return await self._read(reading.rooms)
+
+    async def showings_between(self, starts_from: float | None, starts_before: float | None) -> list[Fullness]:
+        """See :func:`plugins.booking.reading.showings_between`."""
+        return await self._read(lambda db: reading.showings_between(db, starts_from, starts_before))
 
     async def read_old(self, booking_id: str) -> Outcome | None:
         """The outcome of a booking whose showing is over, for the present; None also where it cannot be read now."""

@@ -351,6 +351,15 @@ class SeatPlan(Outbound):
     seats: list[PlanSeat]
 
 
+class RoomAnswer(Outbound):
+    """One of ``GET /api/rooms``."""
+
+    room_id: str
+    name: str
+    seats_total: int
+    types: Sequence[str]
+
+
 class BookedShowing(Outbound):
     """The showing of a booking, as it stands now."""
 

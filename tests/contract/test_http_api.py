@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -16,6 +17,7 @@ from contract.house import (
     HOUR,
     LATE_SHOWING,
     PAST_SHOWING,
+    ROOM,
     RUNNING_SHOWING,
     SHOWING,
     SMALL_ROOM,
@@ -24,6 +26,7 @@ from contract.house import (
     new_id,
 )
 from contract.people import Caller, Reply
+from plugins.booking.wire import iso_seconds
 
 Http = Callable[[Premises], Caller]
 CONFIRMED = {
@@ -83,6 +86,58 @@ async def test_the_showings_are_those_to_come_by_start_in_the_form_of_showing_up
         assert {k: v for k, v in showing.items() if k != "timestamp"} == {
             k: v for k, v in expected.items() if k != "timestamp"
         }
+
+
+async def test_the_rooms_are_told_to_who_makes_showings(box: Premises, http: Http) -> None:
+    call = http(box)
+    reply = await call("GET", "/api/rooms", who="manager")
+    assert (reply.status, reply.body) == (
+        200,
+        [
+            {
+                "room_id": ROOM,
+                "name": "Room 1",
+                "seats_total": len(box.seats),
+                "types": ["premium", "standard", "wheelchair"],
+            },
+            {"room_id": SMALL_ROOM, "name": "Room 2", "seats_total": len(box.small_seats), "types": ["standard"]},
+        ],
+    )
+    for who, status in ((None, 401), ("vera", 403), ("alice", 403), ("kiosk", 403)):
+        assert (await call("GET", "/api/rooms", who=who)).status == status
+
+
+async def test_a_manager_sees_what_is_over_and_what_was_cancelled_by_its_time(box: Premises, http: Http) -> None:
+    call = http(box)
+    cancelling = {"action": "cancel", "showing": {"showing_id": SMALL_SHOWING}}
+    assert (await call("POST", "/api/showings", cancelling, who="manager")).status == 200
+    await book(call, "alice", box.seats[:2])
+    body = {"showing_id": SHOWING, "seat_ids": [box.seats[2]], "timestamp": "t", "booking_id": new_id()}
+    assert (await call("POST", "/api/holds", body, who="bob")).status == 200
+
+    async def shown(**span: int) -> dict[str, tuple[str, int, int]]:
+        times = {name: iso_seconds(box.house.opened_at + hours * HOUR) for name, hours in span.items()}
+        reply = await call("GET", f"/api/showings?{urlencode(times)}", who="manager")
+        assert reply.status == 200
+        return {one["title"]: (one["status"], one["seats_total"], one["seats_available"]) for one in reply.body}
+
+    small, large = len(box.small_seats), len(box.seats)
+    past, running = (
+        {"A film of yesterday": ("scheduled", small, small)},
+        {"A film that runs": ("scheduled", small, small)},
+    )
+    today = {"A film": ("scheduled", large, large - 3), "A small film": ("cancelled", small, small)}
+    assert await shown(to=0) == past | running
+    assert await shown(**{"from": -1, "to": 11}) == running | today
+    assert list(await shown(**{"from": -4})) == [
+        "A film of yesterday",
+        "A film that runs",
+        *sorted(today, key=lambda title: SHOWING if title == "A film" else SMALL_SHOWING),
+        "A late film",
+    ]
+    for who, status in ((None, 401), ("vera", 403), ("alice", 403), ("kiosk", 403)):
+        assert (await call("GET", "/api/showings?from=2030-01-01", who=who)).status == status
+    assert (await call("GET", "/api/showings?from=soon", who="manager")).code == "invalid_request"
 
 
 async def test_the_seats_of_a_showing_are_in_room_order_with_the_version(box: Premises, http: Http, join: Join) -> None:
