@@ -8,7 +8,16 @@ import { dayAfter, dayOf } from "../core/days";
 import { counted, dateText, language, timeText } from "../shared/language";
 import { failureText } from "../shared/refusals";
 import { useDesk } from "./context";
-import { type Details, type Draft, detailsOf, draftOf, emptyDraft, type Problems, problemsOf } from "./drafts";
+import {
+  type Details,
+  type Draft,
+  detailsOf,
+  draftOf,
+  emptyDraft,
+  type Problems,
+  problemsOf,
+  timeTyped,
+} from "./drafts";
 import { useAsked } from "./lasting";
 import { Action, Failure, Go, Heading } from "./parts";
 import { RepeatFields, type Repetition, repeatFrom } from "./repeat-fields";
@@ -98,7 +107,13 @@ function CreateForm({ rooms, begin, isRepeating, onAnother }: CreateFormProps) {
   const plan = useMemo(() => {
     if (!isTimed) return [];
     const days = repetition.isRepeated ? repeatedDays(draft.day, repetition.until, repetition.weekdays) : [draft.day];
-    const next = planned(days, { time: draft.time, minutes: Number(draft.minutes) }, timezone, newId, known.current);
+    const next = planned(
+      days,
+      { time: timeTyped(draft.time) ?? "", minutes: Number(draft.minutes) },
+      timezone,
+      newId,
+      known.current,
+    );
     // Days that go and come back keep their ids as well.
     const here = new Set(days);
     known.current = [...next, ...known.current.filter(({ day }) => !here.has(day))];

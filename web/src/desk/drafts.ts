@@ -60,7 +60,7 @@ export function problemsOf(draft: Draft, room?: Room): Problems {
   const problems = new Map<DraftField, Problem>();
   if (draft.title.trim() === "") problems.set("title", "missing");
   if (!isDay(draft.day)) problems.set("day", "day");
-  if (!/^([01]\d|2[0-3]):[0-5]\d$/.test(draft.time)) problems.set("time", "time");
+  if (timeTyped(draft.time) === null) problems.set("time", "time");
   const minutes = Number(draft.minutes.trim() || "x");
   if (!Number.isInteger(minutes) || minutes < 1 || minutes > LONGEST_MINUTES) problems.set("minutes", "minutes");
   if (draft.roomId === "") problems.set("roomId", "missing");
@@ -83,7 +83,7 @@ export function detailsOf(draft: Draft, room?: Room, before: Showing["prices"] =
   }
   return {
     title: draft.title.trim(),
-    time: draft.time,
+    time: timeTyped(draft.time) ?? "",
     minutes: Number(draft.minutes),
     room_id: draft.roomId,
     price: decimal(centsTyped(draft.price) ?? 0),
@@ -91,7 +91,15 @@ export function detailsOf(draft: Draft, room?: Room, before: Showing["prices"] =
   };
 }
 
-/** The start, as it is sent. */
+/** `20:00`, however it is typed: `20.00`, `2000`, `20u00` or `20`; null for what is no time of the day. */
+export function timeTyped(text: string): string | null {
+  const time = /^(\d{1,2})(?:[:.uh ](\d{2}))?$|^(\d{2})(\d{2})$/i.exec(text.trim());
+  if (time === null) return null;
+  const [hours, minutes] = [Number(time[1] ?? time[3]), Number(time[2] ?? time[4] ?? "0")];
+  return hours > 23 || minutes > 59 ? null : `${String(hours).padStart(2, "0")}:${String(minutes).padStart(2, "0")}`;
+}
+
+/** The start, as it is sent. `time` is such as `20:00`. */
 export function startOf(day: string, time: string, timezone: string): string {
   return new Date(momentOf(day, time, timezone)).toISOString();
 }

@@ -9,7 +9,17 @@ import { BookingList } from "./booking-list";
 import { type Concerned, concernedBy } from "./concerned";
 import { ConcernedPeople } from "./concerned-people";
 import { useDesk } from "./context";
-import { changesIn, type Details, detailsOf, draftOf, type Problems, problemsOf, startOf, updateOf } from "./drafts";
+import {
+  changesIn,
+  type Details,
+  detailsOf,
+  draftOf,
+  type Problems,
+  problemsOf,
+  startOf,
+  timeTyped,
+  updateOf,
+} from "./drafts";
 import { useAsked, useAsking, useOwned } from "./lasting";
 import { go } from "./navigation";
 import { Action, Failure, Go, Heading } from "./parts";
@@ -84,7 +94,7 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
       return;
     }
     const details = detailsOf(draft, room, showing.prices);
-    const startsAt = startOf(draft.day, draft.time, timezone);
+    const startsAt = startOf(draft.day, details.time, timezone);
     const changes = changesIn(showing, details, startsAt);
     setUnchanged(changes.size === 0);
     if (changes.size === 0) return;
@@ -174,7 +184,7 @@ function Overlap({ showing, draft }: { showing: Showing; draft: ReturnType<typeo
   const wrong = problemsOf(draft);
   let sentence = "";
   if (!["day", "time", "minutes", "roomId"].some((field) => wrong.has(field as "day"))) {
-    const starts_at = startOf(draft.day, draft.time, timezone);
+    const starts_at = startOf(draft.day, timeTyped(draft.time) ?? "", timezone);
     const ends_at = new Date(Date.parse(starts_at) + Number(draft.minutes) * 60_000).toISOString();
     const period = { showing_id: showing.showing_id, starts_at, ends_at };
     sentence = conflictsOf(period, draft.roomId, programme.showings.value)

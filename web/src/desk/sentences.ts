@@ -20,10 +20,9 @@ export function briefText(showing: { title: string; starts_at: string; ends_at: 
   return `${showing.title}, ${timeText(showing.starts_at, timezone)}–${timeText(showing.ends_at, timezone)}`;
 }
 
-/** When something that begins then is over, and whether that is on the same day. */
-export function endText(starts: number, minutes: number, timezone: string): string {
+/** “Thursday 31 January, 20:00–21:34”, and whether it ends on another day. */
+export function periodText(starts: number, minutes: number, timezone: string): string {
   const ends = starts + minutes * 60_000;
-  const said = texts.value.form;
-  const time = timeText(ends, timezone);
-  return dayOf(starts, timezone) === dayOf(ends, timezone) ? said.ends(time) : said.endsNextDay(time);
+  const period = `${dayText(starts, timezone)}, ${timeText(starts, timezone)}–${timeText(ends, timezone)}`;
+  return dayOf(starts, timezone) === dayOf(ends, timezone) ? period : texts.value.form.nextDay(period);
 }

@@ -7,9 +7,9 @@ import { Field } from "../shared/Field";
 import { counted } from "../shared/language";
 import { seatTypeText } from "../shared/seats";
 import { useDesk } from "./context";
-import { type Draft, type DraftField, LONGEST_TITLE, type Problems } from "./drafts";
+import { type Draft, type DraftField, LONGEST_TITLE, type Problems, timeTyped } from "./drafts";
 import { isDay } from "./route";
-import { endText } from "./sentences";
+import { periodText } from "./sentences";
 import { texts } from "./texts";
 
 export interface ShowingFieldsProps {
@@ -49,7 +49,9 @@ export function ShowingFields({ draft, rooms, problems, onDraft, roomFixed, pric
         <Field label={said.day} type="date" value={draft.day} required error={problem("day")} onInput={set("day")} />
         <Field
           label={said.time}
-          type="time"
+          inputmode="numeric"
+          autocomplete="off"
+          maxlength={5}
           value={draft.time}
           required
           error={problem("time")}
@@ -65,7 +67,7 @@ export function ShowingFields({ draft, rooms, problems, onDraft, roomFixed, pric
           onInput={set("minutes")}
         />
       </div>
-      <End draft={draft} />
+      <Period draft={draft} />
       <Field label={said.room} error={problem("roomId")} {...(roomFixed === undefined ? {} : { hint: roomFixed })}>
         {(tied) => (
           <select {...tied} value={draft.roomId} required disabled={roomFixed !== undefined} onChange={set("roomId")}>
@@ -93,13 +95,15 @@ export function ShowingFields({ draft, rooms, problems, onDraft, roomFixed, pric
   );
 }
 
-function End({ draft }: { draft: Draft }) {
+/** The whole period in words, because a browser writes a day in its own way. */
+function Period({ draft }: { draft: Draft }) {
   const { cinema } = useDesk();
   const minutes = Number(draft.minutes);
-  const isKnown = isDay(draft.day) && /^\d\d:\d\d$/.test(draft.time) && Number.isInteger(minutes) && minutes > 0;
+  const time = timeTyped(draft.time);
+  const isKnown = isDay(draft.day) && time !== null && Number.isInteger(minutes) && minutes > 0;
   return (
     <p class="soft small figures" role="status">
-      {isKnown ? endText(momentOf(draft.day, draft.time, cinema.timezone), minutes, cinema.timezone) : ""}
+      {isKnown ? periodText(momentOf(draft.day, time, cinema.timezone), minutes, cinema.timezone) : ""}
     </p>
   );
 }

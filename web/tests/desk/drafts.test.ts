@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { changesIn, detailsOf, draftOf, emptyDraft, problemsOf, startOf, updateOf } from "../../src/desk/drafts";
+import {
+  changesIn,
+  detailsOf,
+  draftOf,
+  emptyDraft,
+  problemsOf,
+  startOf,
+  timeTyped,
+  updateOf,
+} from "../../src/desk/drafts";
 import { AMSTERDAM, showing } from "./fixtures";
 
 const ROOM = { room_id: "lumiere", name: "Lumière", seats_total: 60, types: ["standard", "premium"] };
@@ -63,5 +72,23 @@ describe("a draft of a showing", () => {
 
   it("takes a price away where the field was emptied", () => {
     expect(detailsOf({ ...draft, prices: { premium: " " } }, ROOM).prices).toEqual({});
+  });
+});
+
+describe("a time of the day", () => {
+  it("is understood as people type it", () => {
+    for (const [text, time] of [
+      ["20:00", "20:00"],
+      ["9.30", "09:30"],
+      ["2015", "20:15"],
+      ["20u15", "20:15"],
+      [" 7 ", "07:00"],
+    ] as const) {
+      expect(timeTyped(text), text).toBe(time);
+    }
+  });
+
+  it("is not guessed", () => {
+    for (const text of ["", "24:00", "20:60", "8 pm", "200", "20:5"]) expect(timeTyped(text), text).toBeNull();
   });
 });
