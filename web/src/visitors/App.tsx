@@ -5,12 +5,13 @@ import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { LinkNotice } from "../shared/LinkNotice";
 import { inLanguage } from "../shared/language";
 import { Account } from "./Account";
+import { addressOf } from "./address";
 import { Background } from "./Background";
 import { Bookings } from "./Bookings";
 import { BookingView } from "./BookingView";
 import { Programme } from "./Programme";
 import { box } from "./page";
-import { addressOf, route } from "./route";
+import { route } from "./route";
 import { ShowingView } from "./ShowingView";
 
 const texts = inLanguage({

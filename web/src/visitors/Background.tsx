@@ -5,10 +5,10 @@ import type { Order } from "../box/order";
 import type { Seat } from "../box/wire";
 import { inLanguage } from "../shared/language";
 import { refusalText } from "../shared/refusals";
+import { addressOf } from "./address";
 import { lossText } from "./Basket";
 import { remembered } from "./known";
 import { box, orders } from "./page";
-import { addressOf } from "./route";
 import { UnderWay } from "./UnderWay";
 
 const texts = inLanguage({

@@ -5,10 +5,10 @@ import { RefusedError } from "../box/http";
 import { inLanguage } from "../shared/language";
 import { failureText } from "../shared/refusals";
 import { Ticket } from "../shared/Ticket";
+import { addressOf } from "./address";
 import { Heading } from "./Heading";
 import { type KnownBooking, remembered } from "./known";
 import { box } from "./page";
-import { addressOf } from "./route";
 
 const texts = inLanguage({
   en: {

@@ -8,10 +8,10 @@ import { seatNames } from "../core/room";
 import { Dialog } from "../shared/Dialog";
 import { dayText, inLanguage, priceText, timeText } from "../shared/language";
 import { refusalText } from "../shared/refusals";
+import { addressOf } from "./address";
 import { Heading } from "./Heading";
 import { remembered } from "./known";
 import { box, fullDayText, mine, timezone, useNow } from "./page";
-import { addressOf } from "./route";
 import { type Way, WhoAreYou } from "./WhoAreYou";
 
 const texts = inLanguage({

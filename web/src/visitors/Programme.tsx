@@ -6,10 +6,10 @@ import { byDay } from "../core/days";
 import { cents } from "../core/money";
 import { useLater } from "../shared/LinkNotice";
 import { dateText, inLanguage, priceText, timeText } from "../shared/language";
+import { addressOf } from "./address";
 import { Fullness } from "./Fullness";
 import { Heading } from "./Heading";
 import { box, isOnSale, nearDayText, timezone, useNow } from "./page";
-import { addressOf } from "./route";
 
 const texts = inLanguage({
   en: {

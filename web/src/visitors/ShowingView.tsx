@@ -8,12 +8,13 @@ import { Dialog } from "../shared/Dialog";
 import { dayText, inLanguage, timeText } from "../shared/language";
 import { SeatPlan } from "../shared/SeatPlan";
 import { seatsText } from "../shared/seats";
+import { addressOf } from "./address";
 import { Basket } from "./Basket";
 import { Fullness } from "./Fullness";
 import { Heading } from "./Heading";
 import { remembered } from "./known";
 import { box, fullDayText, isOnSale, mine, orders, timezone, useNow } from "./page";
-import { addressOf, go } from "./route";
+import { go } from "./route";
 import { UnderWay } from "./UnderWay";
 import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
 
@@ -78,7 +79,7 @@ export function ShowingView({ showingId }: { showingId: string }) {
           </p>
         )}
       </div>
-      <Room showing={showing} isCancelled={isCancelled} />
+      {!isCancelled && <Room showing={showing} />}
     </div>
   );
 }
@@ -131,7 +132,7 @@ function Head({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
   );
 }
 
-function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean }) {
+function Room({ showing }: { showing: Showing }) {
   const now = useNow();
   const userId = box.session.value?.user.user_id ?? null;
   const order = useOrder(showing.showing_id, userId);
@@ -141,7 +142,7 @@ function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
   const plan = box.plan.value;
   const said = texts.value;
   const stage = order?.stage.value ?? "choosing";
-  const canBook = isOnSale(showing, now) && !isCancelled;
+  const canBook = isOnSale(showing, now);
   const most = box.cinema.value?.booking.max_seats ?? 10;
 
   useDone(order, showing);
@@ -182,7 +183,7 @@ function Room({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
   return (
     <div class="showing-room">
       <div class="showing-plan">
-        {!isCancelled && !canBook && <p class="notice quiet">{said.closed}</p>}
+        {!canBook && <p class="notice quiet">{said.closed}</p>}
         {canBook && showing.seats_available === 0 && chosen.size === 0 && <p class="notice quiet">{said.soldOut}</p>}
         {bookedSeats.size > 0 && <p class="notice quiet">{said.mine(seatsText(bookedSeats.size))}</p>}
         {plan === null || plan.seats.length === 0 ? (
