@@ -4,10 +4,19 @@ import type { Seat, Showing } from "../box/wire";
 
 export const cents = (decimal: string): number => Math.round(Number(decimal) * 100);
 
+// To make one takes longer than to draw a seat.
+const formats = new Map<string, Intl.NumberFormat>();
+
 /** `€11.50`, or `€ 11,50` to somebody Dutch. */
 export function price(inCents: number, currency: string, language: string): string {
   const locale = language === "en" ? "en-GB" : language;
-  return new Intl.NumberFormat(locale, { style: "currency", currency }).format(inCents / 100);
+  const key = `${locale} ${currency}`;
+  let format = formats.get(key);
+  if (format === undefined) {
+    format = new Intl.NumberFormat(locale, { style: "currency", currency });
+    formats.set(key, format);
+  }
+  return format.format(inCents / 100);
 }
 
 /** What a seat of this type costs at this showing, in cents. */

@@ -45,9 +45,11 @@ export function inLanguage<T>(texts: { en: T; nl: NoInfer<T> }): ReadonlySignal<
   return computed(() => texts[current.value]);
 }
 
+const plurals = computed(() => new Intl.PluralRules(current.value));
+
 /** “1 seat”, “2 seats”: `forms` by the language's own plural categories, with `#` for the number. */
 export function counted(count: number, forms: { one: string; other: string }): string {
-  const category = new Intl.PluralRules(current.value).select(count) === "one" ? "one" : "other";
+  const category = plurals.value.select(count) === "one" ? "one" : "other";
   return forms[category].replace("#", String(count));
 }
 
