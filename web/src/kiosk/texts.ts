@@ -32,7 +32,8 @@ export const texts = inLanguage({
     notOnSaleMore: "Nothing was booked. Perhaps there is another one that you like.",
     backToFilms: "Back to the films",
     // The address
-    emailHeading: "Would you like to leave your e-mail address?",
+    // The word joiner keeps “e-” and “mail” in one line.
+    emailHeading: "Would you like to leave your e-\u2060mail address?",
     emailMore: "With it, the desk finds your booking even without its number. We do not send you anything.",
     email: "E-mail address",
     emailOdd: "This does not look like an e-mail address yet. Have another look, or book without one.",
@@ -100,7 +101,7 @@ export const texts = inLanguage({
     notOnSale: "Deze voorstelling is niet meer te boeken",
     notOnSaleMore: "Er is niets geboekt. Misschien is er een andere die je leuk vindt.",
     backToFilms: "Terug naar de films",
-    emailHeading: "Wil je je e-mailadres achterlaten?",
+    emailHeading: "Wil je je e-\u2060mailadres achterlaten?",
     emailMore: "Dan vinden ze je boeking aan de kassa ook zonder nummer. We sturen je niets toe.",
     email: "E-mailadres",
     emailOdd: "Dit lijkt nog geen e-mailadres. Kijk het nog even na, of boek zonder.",
