@@ -1,0 +1,252 @@
+"""The desk: the manager sees what happens, changes what is on, and knows whom it concerns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from contract.house import SHOWING, SMALL_SHOWING, Premises, new_id
+from contract.people import Caller
+from playwright.async_api import Page, expect
+
+from pages.audience import address, blocked, has_ticket, is_live, is_told, joined, listed, says_who, seat, sees
+from pages.conftest import OpenPage, WebSockets, signs_in
+
+Http = Callable[[Premises], Caller]
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+
+
+async def open_desk(box: Premises, open_page: OpenPage, view: str = "/", *network: WebSockets) -> Page:
+    """The desk, with the manager signed in, at one of its views."""
+    page = await open_page(box.url("/desk#" + view), *network)
+    await signs_in(page, "manager")
+    await expect(page.get_by_role("navigation", name="Views")).to_be_visible()
+    return page
+
+
+async def books(http: Http, box: Premises, who: str, *seat_ids: str, showing_id: str = SHOWING) -> dict[str, Any]:
+    """A booking that is made without a page; what its confirmation says."""
+    body = {"showing_id": showing_id, "seat_ids": list(seat_ids), "timestamp": "t", "booking_id": new_id()}
+    reply = await http(box)("POST", "/api/bookings", body, who=who)
+    assert reply.status == 200
+    return reply.body  # type: ignore[no-any-return]
+
+
+async def showing(http: Http, box: Premises, showing_id: str = SHOWING) -> dict[str, Any]:
+    listed = (await http(box)("GET", "/api/showings")).body
+    return next(one for one in listed if one["showing_id"] == showing_id)
+
+
+def day_of(moment: str) -> str:
+    """The cinema's day of a time on the wire."""
+    return datetime.fromisoformat(moment).astimezone(AMSTERDAM).date().isoformat()
+
+
+def time_of(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(AMSTERDAM).strftime("%H:%M")
+
+
+# What happens
+
+
+async def test_the_manager_sees_what_visitors_and_kiosks_book(box: Premises, open_page: OpenPage, http: Http) -> None:
+    desk = await open_desk(box, open_page, f"/day/{day_of((await showing(http, box))['starts_at'])}")
+    await is_live(desk)
+    visitor = await open_page(box.url(address(SHOWING)))
+    await is_live(visitor)
+    await seat(visitor, "B3").click()
+    await says_who(visitor, "Vic")
+    await sees(visitor, "B3", "kept for you")
+    await expect(desk.get_by_text("1 of 36 taken")).to_be_visible()
+    await visitor.get_by_role("button", name=re.compile("^Book ")).click()
+    number = await has_ticket(visitor)
+    kiosks = await books(http, box, "kiosk", *box.seats[-2:])
+    feed = desk.get_by_role("log")
+    for told in (number, kiosks["number"]):
+        await expect(feed).to_contain_text(told)
+    await expect(desk.get_by_text("3 of 36 taken")).to_be_visible()
+    await feed.get_by_role("link", name=re.compile(number)).first.click()
+    await expect(desk.locator("main")).to_contain_text("Vic")
+    await expect(desk.locator("main")).to_contain_text("vic@example.org")
+
+
+async def test_a_booked_seat_says_whose_it_is(box: Premises, open_page: OpenPage, http: Http) -> None:
+    booked = await books(http, box, "alice", *box.seats[8:10])
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}")
+    await seat(desk, "B1").click()
+    await expect(desk.locator("main")).to_contain_text(booked["number"])
+    await expect(desk.locator("main")).to_contain_text("Alice")
+
+
+# The programme
+
+
+async def test_a_change_is_seen_by_who_looks_at_the_showing(box: Premises, open_page: OpenPage, http: Http) -> None:
+    visitor = await open_page(box.url(address(SHOWING)))
+    await is_live(visitor)
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}/change")
+    await desk.get_by_label("Title").fill("Another film")
+    await desk.get_by_label("Price", exact=True).fill("10,50")
+    await desk.get_by_role("button", name="Save the changes").click()
+    await expect(visitor.get_by_role("heading", level=1)).to_have_text("Another film")
+    await expect(seat(visitor, "B3")).to_have_accessible_name("Row B seat 3, €10.50, available")
+    changed = await showing(http, box)
+    assert (changed["title"], changed["price"], changed["prices"]) == ("Another film", "10.50", {"premium": "12.00"})
+
+
+async def test_before_a_showing_is_moved_one_sees_whom_it_concerns(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    await books(http, box, "alice", *box.seats[:2])
+    before = await showing(http, box)
+    visitor = await open_page(box.url(address(SHOWING)))
+    await is_live(visitor)
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}/change")
+    new = "23:45" if time_of(before["starts_at"]) != "23:45" else "23:30"
+    await desk.get_by_label("Starts at").fill(new)
+    await desk.get_by_role("button", name="Save the changes").click()
+    dialog = desk.get_by_role("dialog", name="Whom this concerns")
+    await expect(dialog).to_contain_text("It concerns 1 booking with 2 seats.")
+    await expect(dialog).to_contain_text("alice@example.org")
+    assert (await showing(http, box))["starts_at"] == before["starts_at"]
+    await dialog.get_by_role("button", name="Change it").click()
+    await is_told(visitor, "This showing has moved")
+    assert time_of((await showing(http, box))["starts_at"]) == new
+
+
+async def test_a_showing_that_is_cancelled_is_told_to_all_whom_it_concerns(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    visitor = await open_page(box.url(address(SHOWING)))
+    await is_live(visitor)
+    await seat(visitor, "B3").click()
+    await says_who(visitor, "Vic")
+    await sees(visitor, "B3", "kept for you")
+    await books(http, box, "alice", *box.seats[:2])
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}")
+    await desk.get_by_role("button", name="Cancel the showing").click()
+    dialog = desk.get_by_role("dialog")
+    await expect(dialog).to_contain_text("It concerns 1 booking with 2 seats.")
+    await expect(dialog).to_contain_text("alice@example.org")
+    await dialog.get_by_role("button", name="Cancel the showing and 1 booking").click()
+    await is_told(visitor, "This showing has been cancelled.")
+    assert [one["status"] for one in (await http(box)("GET", "/api/bookings", who="alice")).body] == ["cancelled"]
+
+
+async def test_a_showing_is_repeated_over_days(box: Premises, open_page: OpenPage, http: Http) -> None:
+    visitor = await open_page(box.url("/"))
+    await is_live(visitor)
+    desk = await open_desk(box, open_page, "/new")
+    await desk.get_by_label("Title").fill("A new film")
+    await desk.get_by_label("Day", exact=True).fill("2031-03-28")
+    await desk.get_by_label("Starts at").fill("20:00")
+    await desk.get_by_label("Minutes").fill("95")
+    await desk.get_by_label("Room").select_option(label="Room 1 (36 seats)")
+    await desk.get_by_label("Price", exact=True).fill("9.50")
+    await desk.get_by_label(re.compile("premium")).fill("12.00")
+    await desk.get_by_label("On several days").check()
+    await desk.get_by_label("Until").fill("2031-03-31")
+    await desk.get_by_role("button", name="Create 4 showings").click()
+    await expect(desk.get_by_role("status").filter(has_text="4 showings were made.")).to_be_visible()
+    made = [one for one in (await http(box)("GET", "/api/showings")).body if one["title"] == "A new film"]
+    # The clocks change in the night to the 30th; the film goes on beginning at eight.
+    assert [(day_of(one["starts_at"]), time_of(one["starts_at"]), one["price"], one["prices"]) for one in made] == [
+        (f"2031-03-{day}", "20:00", "9.50", {"premium": "12.00"}) for day in (28, 29, 30, 31)
+    ]
+    assert len({datetime.fromisoformat(one["starts_at"]).astimezone(UTC).hour for one in made}) == 2
+    await expect(listed(visitor, made[0]["showing_id"])).to_be_visible()
+
+
+# Bookings
+
+
+async def test_seats_are_booked_and_paid_at_the_counter(box: Premises, open_page: OpenPage, http: Http) -> None:
+    visitor = await open_page(box.url(address(SHOWING)))
+    await is_live(visitor)
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}")
+    await seat(desk, "C1").click()
+    await sees(desk, "C1", "kept for you")
+    await sees(visitor, "C1", "taken")
+    await desk.get_by_text("For whom? (optional)").click()
+    await desk.get_by_label("E-mail for this booking").fill("walk-in@example.org")
+    await desk.get_by_label("card").check()
+    await desk.get_by_role("button", name=re.compile("^Book 1 seat, €12.00")).click()
+    number = await has_ticket(desk)
+    await expect(desk.get_by_text("€12.00 paid: card.")).to_be_visible()
+    (found,) = (await http(box)("GET", "/api/bookings", who="manager")).body
+    assert (found["number"], found["paid"], found["email"]) == (number, "card", "walk-in@example.org")
+
+
+@pytest.mark.parametrize("by", ["number", "name", "seat"])
+async def test_a_booking_is_found_and_cancelled(box: Premises, open_page: OpenPage, http: Http, by: str) -> None:
+    booked = await books(http, box, "alice", *box.seats[8:10])
+    await books(http, box, "bob", *box.seats[20:21])
+    desk = await open_desk(box, open_page, "/find")
+    text = {"number": booked["number"].lower(), "name": "ALI", "seat": "b2"}[by]
+    await desk.get_by_label("Number, seat, or name").fill(text)
+    found = desk.get_by_role("row").filter(has_text=booked["number"])
+    await expect(found).to_be_visible()
+    await expect(desk.get_by_role("status").filter(has_text="1 booking found")).to_be_visible()
+    await found.get_by_role("button", name="Cancel").click()
+    await desk.get_by_role("dialog").get_by_role("button", name="Cancel the booking").click()
+    await expect(found).to_contain_text("cancelled")
+    assert (await http(box)("GET", f"/api/bookings/{booked['booking_id']}", who="alice")).body["status"] == "cancelled"
+
+
+# Users
+
+
+async def test_an_account_is_made_and_taken_away_again(box: Premises, open_page: OpenPage) -> None:
+    desk = await open_desk(box, open_page, "/users")
+    await desk.get_by_role("button", name="New account").click()
+    dialog = desk.get_by_role("dialog")
+    await dialog.get_by_label("Username").fill("foyer")
+    await dialog.get_by_label("Password").fill("a password of foyer")
+    await dialog.get_by_label("Role").select_option("kiosk")
+    await dialog.get_by_role("button", name="Create the account").click()
+    await expect(desk.get_by_role("row").filter(has_text="foyer")).to_contain_text("kiosk")
+    kiosk = await open_page(box.url("/kiosk"))
+    await signs_in(kiosk, "foyer")
+    await expect(kiosk.get_by_text("Which film will it be?")).to_be_visible()
+    await desk.get_by_role("button", name="Change foyer").click()
+    await dialog.get_by_label("May sign in").uncheck()
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(kiosk.get_by_text("The kiosk’s session has ended.")).to_be_visible()
+
+
+async def test_the_last_manager_stays(box: Premises, open_page: OpenPage, http: Http) -> None:
+    users = (await http(box)("GET", "/api/users", who="manager")).body
+    other = next(user["user_id"] for user in users if user["username"] == "manager2")
+    assert (await http(box)("PATCH", f"/api/users/{other}", {"is_active": False}, who="manager")).status == 200
+    desk = await open_desk(box, open_page, "/users")
+    await desk.get_by_role("button", name="Change Manager", exact=True).click()
+    dialog = desk.get_by_role("dialog")
+    await dialog.get_by_label("May sign in").uncheck()
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog).to_contain_text("There must be one manager who may sign in, and this is the last.")
+
+
+@pytest.mark.parametrize("who", ["alice", "kiosk"])
+async def test_the_desk_is_the_managers(box: Premises, open_page: OpenPage, who: str) -> None:
+    page = await open_page(box.url(f"/desk#/showing/{SHOWING}"))
+    await signs_in(page, who)
+    await expect(page.get_by_role("heading", name="This page is for managers")).to_be_visible()
+    await expect(page.locator("[data-seat]")).to_have_count(0)
+
+
+async def test_the_desk_works_without_websockets(box: Premises, open_page: OpenPage, http: Http) -> None:
+    desk = await open_desk(box, open_page, f"/showing/{SMALL_SHOWING}", blocked)
+    await joined(desk, "polling")
+    await seat(desk, "A1").click()
+    await sees(desk, "A1", "kept for you")
+    await desk.get_by_role("button", name=re.compile("^Book 1 seat")).click()
+    await has_ticket(desk)
+    booked = await books(http, box, "alice", box.small_seats[3], showing_id=SMALL_SHOWING)
+    await expect(desk.get_by_role("row").filter(has_text=booked["number"])).to_be_visible()
