@@ -1,15 +1,26 @@
-# Everything a developer types. A fresh machine needs Python 3.11 or newer, make, and the package registries.
+# Everything a developer types. A fresh machine needs Python 3.11 or newer, make, and the package registries; Node comes
+# with what is installed, where the machine has none that is new enough.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-# The machine's own Node, where there is one of at least 18, else the one among the development requirements.
-OWN_NODE  := $(shell (node -p 'process.versions.node.split(".")[0] >= 18' && npm --version) 2>/dev/null)
+# The machine's own Node, where it is at least the one that web/package.json asks for, 22.12; else the one among the
+# development requirements.
+IS_NEW    := const [major, minor] = process.versions.node.split("."); major > 22 || (major == 22 && minor >= 12)
+OWN_NODE  := $(shell (node -p '$(IS_NEW)' && npm --version) 2>/dev/null)
 WITH_NODE := $(if $(word 2,$(filter-out false,$(OWN_NODE))),,PATH="$(CURDIR)/$(BIN):$$PATH")
 
+# What browsers show, and what that is built from.
+PAGES   := plugins/pages/built/index.html
+SOURCES := $(shell find web -maxdepth 1 -type f) $(shell find web/src)
+
+# The box, its pages, and what developers need.
+READY := $(VENV)/.run $(VENV)/.dev
+
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check lint types arrows tests format bench torture soak lock clean
+.PHONY: help run serve pages test check lint types arrows pages-check tests pages-tests format bench torture soak lock \
+	clean unbuilt
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -20,9 +31,11 @@ run: $(VENV)/.run ## Install what is needed and start the demo cinema
 serve: $(VENV)/.run ## Install what is needed and serve your own cinema
 	@$(BIN)/python run_broker.py serve
 
+pages: $(VENV)/.run ## Build what browsers show, where that is not built yet
+
 test: check tests ## Run everything that must pass: check, then tests
 
-check: lint types arrows ## Look at style, types and the direction of imports
+check: lint types arrows pages-check ## Look at style, types and the direction of imports
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -35,20 +48,27 @@ types: $(VENV)/.dev
 arrows: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-tests: $(VENV)/.dev tests/js/node_modules/.installed ## Run the tests alone; ARGS="-k seats" is for pytest
+pages-check: web/node_modules/.installed
+	$(WITH_NODE) npm run --silent --prefix web check
+
+tests: $(READY) tests/js/node_modules/.installed pages-tests ## Run the tests alone; ARGS="-k seats" is for pytest
 	$(WITH_NODE) $(BIN)/python -m pytest $(ARGS)
 
-format: $(VENV)/.dev ## Format the code and mend what can be mended
+pages-tests: web/node_modules/.installed
+	$(WITH_NODE) npm run --silent --prefix web test
+
+format: $(VENV)/.dev web/node_modules/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(WITH_NODE) npm run --silent --prefix web format
 
-bench: $(VENV)/.dev ## Measure the box, mosquitto and stock amqtt side by side; ARGS="--rounds 1"
+bench: $(READY) ## Measure the box, mosquitto and stock amqtt side by side; ARGS="--rounds 1"
 	@$(BIN)/python -m bench $(ARGS)
 
-torture: $(VENV)/.dev ## Pull the plug at random moments, and see that nothing is lost; ROUNDS=200
+torture: $(READY) ## Pull the plug at random moments, and see that nothing is lost; ROUNDS=200
 	@PYTHONPATH=tests $(BIN)/python -m endurance.torture --rounds $(or $(ROUNDS),200) $(ARGS)
 
-soak: $(VENV)/.dev ## A busy evening with hostile clients: is everything flat? MINUTES=20
+soak: $(READY) ## A busy evening with hostile clients: is everything flat? MINUTES=20
 	@PYTHONPATH=tests $(BIN)/python -m endurance.soak --minutes $(or $(MINUTES),20) $(ARGS)
 
 # No index and no path of the machine that locks goes into the locks: they hold on any other.
@@ -61,11 +81,12 @@ lock: $(VENV)/.dev ## Choose new versions of everything and write them down
 	$(BIN)/uv pip compile pyproject.toml $(COMPILE) --extra dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
 	$(WITH_NODE) npm install --prefix tests/js --package-lock-only --omit-lockfile-registry-resolved=true
+	$(WITH_NODE) npm install --prefix web --package-lock-only --omit-lockfile-registry-resolved=true
 
-clean: ## Remove what make installed; the data stay
-	rm -rf $(VENV) tests/js/node_modules build *.egg-info
+clean: ## Remove what make installed and built; the data stay
+	rm -rf $(VENV) tests/js/node_modules web/node_modules plugins/pages/built build *.egg-info
 
-# What follows installs, and only when a lock or pyproject.toml has changed.
+# What follows installs, and only when a lock, pyproject.toml or a page has changed.
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -74,15 +95,21 @@ $(BIN)/python:
 		if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/.requirements: requirements.txt | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@touch $@
+
+# Installing the box builds its pages, where they are not of these sources: web/building.py.
+$(VENV)/.run: $(VENV)/.requirements pyproject.toml $(SOURCES) $(if $(wildcard $(PAGES)),,unbuilt)
 	$(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+unbuilt: ;
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.requirements
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json $(VENV)/.dev
-	$(WITH_NODE) npm ci --prefix tests/js --no-audit --no-fund
+%/node_modules/.installed: %/package.json %/package-lock.json | $(VENV)/.dev
+	$(WITH_NODE) npm ci --prefix $* --no-audit --no-fund
 	@touch $@

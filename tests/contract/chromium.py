@@ -68,13 +68,16 @@ class Chromium:
 
     async def open(self, url: str) -> Tab:
         """A page, in a window without a past."""
-        return Tab(self, await asyncio.wrap_future(self._run(self._open(url))))
+        return Tab(self, *await asyncio.wrap_future(self._run(self._open(url))))
 
-    async def _open(self, url: str) -> Page:
+    async def _open(self, url: str) -> tuple[Page, list[str]]:
         page = await (await self._browser.new_context()).new_page()
         page.set_default_timeout(1000 * DEADLINE)
+        complaints: list[str] = []
+        page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(f"Uncaught {error}"))
         await page.goto(url)
-        return page
+        return page, complaints
 
     def close(self) -> None:
         async def close() -> None:
@@ -93,11 +96,12 @@ class Chromium:
 
 
 class Tab:
-    """One page in a window of its own."""
+    """One page in a window of its own. ``complaints`` are the errors and warnings of its console."""
 
-    def __init__(self, browser: Chromium, page: Page) -> None:
+    def __init__(self, browser: Chromium, page: Page, complaints: list[str]) -> None:
         self._browser = browser
         self._page = page
+        self.complaints = complaints
 
     async def run(self, script: str, *arguments: Any) -> Any:
         """Evaluate a JavaScript function with these arguments; what it, or its promise, comes to."""
