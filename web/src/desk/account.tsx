@@ -1,5 +1,6 @@
 /** One's own account. */
 
+import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { Field } from "../shared/Field";
@@ -9,6 +10,9 @@ import { useAsking } from "./lasting";
 import { say } from "./navigation";
 import { Action, Failure, Heading } from "./parts";
 import { texts } from "./texts";
+
+/** Whether the session has ended because of a new password, and the next one is on its way: nobody is asked to sign in. */
+export const isRenewing = signal(false);
 
 export function AccountView({ isNew }: { isNew: boolean }) {
   const { box, user } = useDesk();
@@ -46,11 +50,13 @@ function PasswordForm() {
     event.preventDefault();
     setWrong(!isPassword(password));
     if (!isPassword(password)) return;
+    isRenewing.value = true;
     const isChanged = await asking.run(async () => {
       await box.http.changeMe({ password, old_password: old });
       // The session ended with the old password.
       await box.signIn(user.username ?? "", password);
     });
+    isRenewing.value = false;
     if (!isChanged) return;
     setOld("");
     setPassword("");

@@ -6,7 +6,6 @@ import { RefusedError, UnreachableError } from "../box/http";
 import type { Room, Showing } from "../box/wire";
 import { dayAfter, dayOf } from "../core/days";
 import { counted, dateText, language, timeText } from "../shared/language";
-import { failureText } from "../shared/refusals";
 import { useDesk } from "./context";
 import {
   type Details,
@@ -23,7 +22,7 @@ import { Action, Failure, Go, Heading } from "./parts";
 import { RepeatFields, type Repetition, repeatFrom } from "./repeat-fields";
 import { conflictsOf, type Made, MOST_DAYS, type Planned, planned, repeatedDays, toBeMade } from "./repeating";
 import { isDay } from "./route";
-import { briefText } from "./sentences";
+import { briefText, whyText } from "./sentences";
 import { KnownShowing } from "./showing";
 import { focusFirstProblem, ShowingFields } from "./showing-fields";
 import { texts } from "./texts";
@@ -300,7 +299,7 @@ function RowState({ row }: { row: Row }) {
   const { outcome, conflicts } = row;
   if (typeof outcome === "object") {
     const { failed } = outcome;
-    const why = failed instanceof RefusedError && failed.code === "conflict" ? said.usedAlready : failureText(failed);
+    const why = failed instanceof RefusedError && failed.code === "conflict" ? said.usedAlready : whyText(failed);
     return <span class="failed">✗ {said.failed(why)}</span>;
   }
   if (outcome === "made") {

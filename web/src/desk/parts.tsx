@@ -2,8 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { failureText } from "../shared/refusals";
 import { addressOf, type Route } from "./route";
+import { whyText } from "./sentences";
 import { texts } from "./texts";
 
 /** The heading of a view: gets the focus when one comes from another view, and names the window. */
@@ -75,7 +75,7 @@ export function Failure({ of, text, again }: { of: unknown; text?: string | null
   if (of === null || of === undefined) return null;
   return (
     <div class="notice bad" role="alert">
-      <p>{text ?? failureText(of)}</p>
+      <p>{text ?? whyText(of)}</p>
       {again !== undefined && (
         <Action isSmall onClick={again}>
           {texts.value.frame.later}

@@ -1,7 +1,9 @@
-/** Showings in words. */
+/** Showings, and what did not work, in words. */
 
+import { RefusedError } from "../box/http";
 import { dayOf } from "../core/days";
 import { dayText, timeText } from "../shared/language";
+import { failureText } from "../shared/refusals";
 import { texts } from "./texts";
 
 interface When {
@@ -25,4 +27,13 @@ export function periodText(starts: number, minutes: number, timezone: string): s
   const ends = starts + minutes * 60_000;
   const period = `${dayText(starts, timezone)}, ${timeText(starts, timezone)}–${timeText(ends, timezone)}`;
   return dayOf(starts, timezone) === dayOf(ends, timezone) ? period : texts.value.form.nextDay(period);
+}
+
+/** Why something did not work that is asked for once, and not again by itself. */
+export function whyText(failure: unknown): string {
+  if (failure instanceof RefusedError) {
+    if (failure.code === "storage_unavailable") return texts.value.frame.notStored;
+    if (failure.status === 401) return texts.value.frame.endedBriefly;
+  }
+  return failureText(failure);
 }

@@ -12,6 +12,8 @@ import { BookingCard } from "./booking-card";
 import { BookingList } from "./booking-list";
 import { BookingTable } from "./bookings";
 import { CancelShowing } from "./cancel-showing";
+import { concernedBy } from "./concerned";
+import { CopyEmails } from "./concerned-people";
 import { useDesk } from "./context";
 import { useAsked, useOwned } from "./lasting";
 import { replace, say } from "./navigation";
@@ -79,7 +81,7 @@ function Present({ showing, bookingId, isNew }: ShowingViewProps & { showing: Sh
       ) : (
         <SelectedBooking list={list} showingId={showing_id} bookingId={bookingId} />
       )}
-      <Bookings list={list} />
+      <Bookings list={list} isAhead={state === "to come" || state === "running"} />
     </div>
   );
 }
@@ -255,8 +257,8 @@ function SelectedBooking(props: { list: BookingList; showingId: string; bookingI
   );
 }
 
-function Bookings({ list }: { list: BookingList }) {
-  const { cinema } = useDesk();
+function Bookings({ list, isAhead }: { list: BookingList; isAhead: boolean }) {
+  const { cinema, user } = useDesk();
   const [filter, setFilter] = useState("");
   const [withCancelled, setWithCancelled] = useState(false);
   const said = texts.value.showing;
@@ -273,7 +275,7 @@ function Bookings({ list }: { list: BookingList }) {
       <h2 id="bookings-title">{said.bookings}</h2>
       <Failure of={list.failure.value} again={() => list.askSoon(0)} />
       {all === null && list.failure.value === null && <p class="soft">{texts.value.frame.loading}</p>}
-      {all !== null && confirmed.length === 0 && <p class="soft">{said.noBookings}</p>}
+      {all !== null && confirmed.length === 0 && <p class="soft">{isAhead ? said.noBookings : said.noneLeft}</p>}
       {confirmed.length > 0 && (
         <p>
           {said.totals(
@@ -306,6 +308,7 @@ function Bookings({ list }: { list: BookingList }) {
           )}
         </div>
       )}
+      {confirmed.length > 0 && <CopyEmails emails={concernedBy(confirmed, user).emails} />}
       {shown.length > 0 && (
         <BookingTable caption={said.bookings} bookings={shown} onChanged={(booking) => list.changed(booking)} />
       )}

@@ -17,6 +17,8 @@ export const texts = inLanguage({
       signIn: "Sign in at the desk",
       signInAgain: "Sign in again",
       ended: "You were signed out. Sign in to go on where you were; nothing that you typed is lost.",
+      endedBriefly: "You were signed out.",
+      notStored: "The box office cannot write anything down at this moment. Try again in a while.",
       managersOnly: "This page is for managers",
       signedInAs: (name: string) =>
         `You are signed in as ${name}, who is not a manager. Sign out, and ask a manager to come here.`,
@@ -75,6 +77,7 @@ export const texts = inLanguage({
       lookingUp: (seat: string) => `Looking up whose ${seat} is…`,
       bookings: "Bookings",
       noBookings: "Nobody has booked yet.",
+      noneLeft: "No booking stands.",
       withCancelled: (count: number) => `Also the cancelled ones (${count})`,
       totals: (bookings: string, seats: string, total: string) => `${bookings}, ${seats}, ${total}`,
       unpaid: (total: string) => `${total} not paid yet`,
@@ -328,6 +331,8 @@ export const texts = inLanguage({
       signIn: "Inloggen bij de kassa",
       signInAgain: "Opnieuw inloggen",
       ended: "Je bent uitgelogd. Log in om verder te gaan waar je was; er gaat niets verloren van wat je had ingevuld.",
+      endedBriefly: "Je bent uitgelogd.",
+      notStored: "De kassa kan op dit moment niets vastleggen. Probeer het straks opnieuw.",
       managersOnly: "Deze pagina is voor managers",
       signedInAs: (name: string) =>
         `Je bent ingelogd als ${name}, en dat is geen manager. Log uit en vraag een manager om hulp.`,
@@ -386,6 +391,7 @@ export const texts = inLanguage({
       lookingUp: (seat: string) => `Opzoeken van wie ${seat} is…`,
       bookings: "Boekingen",
       noBookings: "Er is nog niets geboekt.",
+      noneLeft: "Er staat geen boeking meer.",
       withCancelled: (count: number) => `Ook de geannuleerde (${count})`,
       totals: (bookings: string, seats: string, total: string) => `${bookings}, ${seats}, ${total}`,
       unpaid: (total: string) => `${total} nog niet betaald`,
