@@ -260,6 +260,16 @@ class Fullness:
 
 
 @dataclass(frozen=True, slots=True)
+class SeatsOf:
+    """A showing with its room's seats, as they are in the books; ``sold`` and ``held`` are seats' ids."""
+
+    showing: Showing
+    plan: Sequence[Seat]
+    sold: frozenset[str]
+    held: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that the present shows: showings not over with their rooms' plans, claims, and bookings' outcomes.
 

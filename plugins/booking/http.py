@@ -23,6 +23,7 @@ from plugins.booking.present import (
     BOOKINGS_TOPIC,
     SEATS_TOPIC,
     SHOWINGS_TOPIC,
+    LiveShowing,
     confirmation,
     hold_notice,
     inbox,
@@ -130,12 +131,17 @@ class BookingHttp:
         )
 
     async def seats(self, request: web.Request) -> web.Response:
+        """Of what is to come; for who may change showings also of what is over or was cancelled."""
         showing_id = request.match_info["showing_id"]
         live = self._service.copy.showings.get(showing_id)
-        if live is None or not live.showing.is_open_to_view(self._service.now()):
+        if live is not None and live.showing.is_open_to_view(self._service.now()):
+            self._require(request, Action.SUBSCRIBE, SEATS_TOPIC + showing_id)
+            return answer(live.seat_plan())
+        may_see = self._box.may(request[CALLER].identity, Action.PUBLISH, "showing/request")
+        known = await self._service.seats_of(showing_id) if may_see and is_id(showing_id) else None
+        if known is None:
             raise Refusal("unknown_showing", "There is no such showing.", status=404)
-        self._require(request, Action.SUBSCRIBE, SEATS_TOPIC + showing_id)
-        return answer(live.seat_plan())
+        return answer(LiveShowing.of(known).seat_plan())
 
     # Bookings
 

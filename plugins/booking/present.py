@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from broker.plugin import Identity, Message, Present
 from broker.topics import matches
 from plugins.booking import rules
-from plugins.booking.cinema import Effects, Hold, Notice, Outcome, Seat, SeatChange, Showing, Snapshot
+from plugins.booking.cinema import Effects, Hold, Notice, Outcome, Seat, SeatChange, SeatsOf, Showing, Snapshot
 from plugins.booking.wire import (
     BookingConfirm,
     HoldNotice,
@@ -148,6 +148,16 @@ class LiveShowing:
         self.available = len(plan.seats)
         self._seat_messages: tuple[Message, ...] | None = None
         self._update_messages: tuple[Message, ...] | None = None
+
+    @classmethod
+    def of(cls, known: SeatsOf) -> LiveShowing:
+        """One that is not kept in memory, because it is over or cancelled."""
+        live = cls(known.showing, Plan(known.plan))
+        for seat_id in known.held:
+            live.set_state(seat_id, "reserved")
+        for seat_id in known.sold:
+            live.set_state(seat_id, "booked")
+        return live
 
     def set_state(self, seat_id: str, state: SeatState) -> None:
         place = self.plan.places.get(seat_id)

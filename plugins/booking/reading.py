@@ -10,7 +10,18 @@ from typing import Any
 import sqlite_utils
 
 from plugins.booking import rules
-from plugins.booking.cinema import AskedSeat, BookingRecord, Fullness, Hold, Outcome, Room, Seat, Showing, Snapshot
+from plugins.booking.cinema import (
+    AskedSeat,
+    BookingRecord,
+    Fullness,
+    Hold,
+    Outcome,
+    Room,
+    Seat,
+    SeatsOf,
+    Showing,
+    Snapshot,
+)
 from plugins.booking.wire import END_OF_TIME, Payment
 
 LISTED_BOOKINGS = 1000
@@ -132,6 +143,16 @@ def showings_between(
         )
         for showing in showings
     ]
+
+
+def seats_of(db: sqlite_utils.Database, showing_id: str) -> SeatsOf | None:
+    """A showing's seats, also where it is over or cancelled."""
+    execute = db.conn.execute
+    showing = find_showing(execute, showing_id)
+    if showing is None:
+        return None
+    held = frozenset(hold.seat_id for hold in holds_of_showing(execute, showing_id))
+    return SeatsOf(showing, plan_of(execute, showing.room_id), sold_seats(execute, showing_id), held)
 
 
 def find_bookings(

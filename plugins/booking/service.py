@@ -26,6 +26,7 @@ from plugins.booking.cinema import (
     Order,
     Outcome,
     Room,
+    SeatsOf,
     Sender,
     Showing,
     Snapshot,
@@ -257,6 +258,10 @@ class Service:
     async def showings_between(self, starts_from: float | None, starts_before: float | None) -> list[Fullness]:
         """See :func:`plugins.booking.reading.showings_between`."""
         return await self._read(lambda db: reading.showings_between(db, starts_from, starts_before))
+
+    async def seats_of(self, showing_id: str) -> SeatsOf | None:
+        """See :func:`plugins.booking.reading.seats_of`."""
+        return await self._read(lambda db: reading.seats_of(db, showing_id))
 
     async def read_old(self, booking_id: str) -> Outcome | None:
         """The outcome of a booking whose showing is over, for the present; None also where it cannot be read now."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +18,7 @@ from contract.house import (
     ABSENT,
     HOUR,
     LATE_SHOWING,
+    MINUTE,
     PAST_SHOWING,
     ROOM,
     RUNNING_SHOWING,
@@ -46,6 +49,13 @@ async def book(call: Caller, who: str, seats: Any, showing_id: str = SHOWING, **
 async def test_healthz_says_ok(box: Premises, http: Http) -> None:
     reply = await http(box)("GET", "/healthz")
     assert (reply.status, reply.body) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/cinema", "/api/me", "/nowhere"])
+async def test_every_answer_says_what_time_it_is_at_the_box(box: Premises, http: Http, path: str) -> None:
+    before = int(time.time())
+    reply = await http(box)("GET", path)
+    assert before <= parsedate_to_datetime(reply.headers["Date"]).timestamp() <= time.time()
 
 
 async def test_the_cinema_says_where_and_what_it_is(open_house: OpenHouse, http: Http) -> None:
@@ -159,6 +169,40 @@ async def test_the_seats_of_a_showing_are_in_room_order_with_the_version(box: Pr
 async def test_the_seats_of_an_unknown_showing_are_404(box: Premises, http: Http, showing_id: str) -> None:
     reply = await http(box)("GET", f"/api/showings/{showing_id}/seats")
     assert (reply.status, reply.code) == (404, "unknown_showing")
+
+
+async def test_a_manager_sees_the_seats_of_what_is_over_and_of_what_was_cancelled(box: Premises, http: Http) -> None:
+    call = http(box)
+    await book(call, "alice", box.seats[:2])
+    cancelling = {"action": "cancel", "showing": {"showing_id": SMALL_SHOWING}}
+    assert (await call("POST", "/api/showings", cancelling, who="manager")).status == 200
+    before = (await call("GET", f"/api/showings/{SHOWING}/seats")).body
+    assert sum(seat["status"] == "booked" for seat in before["seats"]) == 2
+    box.clock.forward(13 * HOUR)
+    for showing_id, size in ((SHOWING, 36), (SMALL_SHOWING, 6), (PAST_SHOWING, 6)):
+        path = f"/api/showings/{showing_id}/seats"
+        reply = await call("GET", path, who="manager")
+        assert (reply.status, reply.body["showing_id"], len(reply.body["seats"])) == (200, showing_id, size)
+        for who in (None, "alice", "kiosk"):
+            assert (await call("GET", path, who=who)).code == "unknown_showing"
+        if showing_id == SHOWING:
+            assert reply.body == before
+    for showing_id in (ABSENT, "x", "%00"):
+        reply = await call("GET", f"/api/showings/{showing_id}/seats", who="manager")
+        assert (reply.status, reply.code) == (404, "unknown_showing")
+
+
+async def test_a_hold_that_outlives_its_showing_is_shown_while_it_runs(open_house: OpenHouse, http: Http) -> None:
+    box = await open_house(booking={"sales_close_minutes": 600})
+    call = http(box)
+    box.clock.forward(89 * MINUTE)  # of the 90 that the showing still runs
+    hold = {"showing_id": RUNNING_SHOWING, "seat_ids": list(box.small_seats[:2]), "timestamp": "t"}
+    assert (await call("POST", "/api/holds", hold, who="bob")).status == 200
+    box.clock.forward(2 * MINUTE)
+    path = f"/api/showings/{RUNNING_SHOWING}/seats"
+    assert (await call("GET", path, who="bob")).status == 404
+    seats = (await call("GET", path, who="manager")).body["seats"]
+    assert [seat["status"] for seat in seats] == ["reserved"] * 2 + ["available"] * 4
 
 
 async def test_calls_ask_the_policy_for_the_topic_that_they_stand_for(open_house: OpenHouse, http: Http) -> None:
