@@ -27,7 +27,7 @@ from pages.audience import (
     seat,
     sees,
 )
-from pages.conftest import OpenPage
+from pages.conftest import FOYER, OpenPage, signs_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -164,3 +164,31 @@ async def test_what_is_held_stays_held_across_a_restart(box: Mortal, open_page: 
     await sees(page, "B3", "kept for you")
     await book_button(page).click()
     await has_ticket(page)
+
+
+async def test_all_three_pages_recover_from_a_restart_by_themselves(box: Mortal, open_page: OpenPage) -> None:
+    visitor = await open_page(box.url(address(SHOWING)))
+    kiosk = await open_page(box.url("/kiosk"), viewport=FOYER, has_touch=True)
+    await signs_in(kiosk, "kiosk")
+    await expect(kiosk.get_by_text("Which film will it be?")).to_be_visible()
+    desk = await open_page(box.url(f"/desk#/showing/{SHOWING}"))
+    await signs_in(desk, "manager")
+    await sees(desk, "B3", "available")
+    pages = (visitor, kiosk, desk)
+    for page in pages:
+        await is_live(page)
+    await box.die()
+    for page in pages:
+        await joined(page, "reconnecting")
+    await expect(kiosk.get_by_text("We’ll be back in a moment")).to_be_visible()
+    await box.come_back()
+    for page in pages:
+        await is_live(page)
+    await expect(kiosk.get_by_text("Which film will it be?")).to_be_visible()
+    await seat(visitor, "B3").click()
+    await says_who(visitor, "Vic")
+    await sees(visitor, "B3", "kept for you")
+    await sees(desk, "B3", "reserved")
+    await book_button(visitor).click()
+    number = await has_ticket(visitor)
+    await expect(desk.get_by_role("row").filter(has_text=number)).to_be_visible()
