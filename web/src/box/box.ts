@@ -120,6 +120,7 @@ export class Box {
   private drawing = false;
   private retryTimer: Timer | undefined;
   private pollTimer: Timer | undefined;
+  private isChangingPassword = false;
   private seatsUnderWay: Promise<void> | null = null;
 
   constructor(private readonly options: PageOptions) {
@@ -131,7 +132,7 @@ export class Box {
       () => (this._session.value === null ? null : { token: this._session.value.token }),
       (boxTime) => this.clockSeen(boxTime + 500, 1_500),
       (token) => {
-        if (this._session.value?.token === token) this.ended();
+        if (this._session.value?.token === token && !this.isChangingPassword) this.ended();
       },
     );
   }
@@ -173,14 +174,25 @@ export class Box {
     return this.signIn(account.username, account.password);
   }
 
-  /** Change one's own name, e-mail or password; after another password all tokens are void, this one too. */
-  async changeMe(changes: Parameters<Http["changeMe"]>[0]): Promise<void> {
+  /** Change one's own name or e-mail. */
+  async changeMe(changes: { name?: string; email?: string }): Promise<void> {
     const user = await this.http.changeMe(changes);
     const session = this._session.value;
     if (session?.user.user_id !== user.user_id) return;
     this._session.value = { ...session, user };
     const kept = this.memory.get("session", KeptSession);
     if (kept !== null) this.memory.set("session", { ...kept, user });
+  }
+
+  /** Change one's own password, and stay signed in, though all tokens of before are void. */
+  async changePassword(username: string, present: string, next: string): Promise<void> {
+    this.isChangingPassword = true;
+    try {
+      await this.http.changeMe({ old_password: present, password: next });
+      await this.signIn(username, next);
+    } finally {
+      this.isChangingPassword = false;
+    }
   }
 
   async signOut(): Promise<void> {

@@ -1,11 +1,12 @@
 /** Who somebody is here, and what they may change about it. */
 
 import { useState } from "preact/hooks";
+import { RefusedError } from "../box/http";
 import { Field } from "../shared/Field";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { inLanguage } from "../shared/language";
 import { failureText } from "../shared/refusals";
-import { Heading } from "./Heading";
+import { focusHeading, Heading } from "./Heading";
 import { box } from "./page";
 import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
 
@@ -13,7 +14,7 @@ const texts = inLanguage({
   en: {
     title: "You",
     signedOut: "You can look at everything without signing in. To book, a name and an e-mail are enough.",
-    as: (name: string) => `You are signed in as ${name}.`,
+    as: (name: string) => `Signed in as ${name}`,
     visitor: "You book without an account: this browser remembers you for a while.",
     name: "Name",
     email: "E-mail",
@@ -33,7 +34,7 @@ const texts = inLanguage({
   nl: {
     title: "Jij",
     signedOut: "Je kunt alles bekijken zonder in te loggen. Om te boeken zijn een naam en een e-mailadres genoeg.",
-    as: (name: string) => `Je bent ingelogd als ${name}.`,
+    as: (name: string) => `Ingelogd als ${name}`,
     visitor: "Je boekt zonder account: deze browser onthoudt je een tijdje.",
     name: "Naam",
     email: "E-mail",
@@ -70,7 +71,14 @@ export function Account() {
             <p>{said.as(user.name ?? user.username ?? user.email ?? "")}</p>
             {user.role === "visitor" && <p class="soft small">{said.visitor}</p>}
             <p>
-              <button class="button" type="button" onClick={() => void box.signOut()}>
+              <button
+                class="button"
+                type="button"
+                onClick={() => {
+                  focusHeading();
+                  void box.signOut();
+                }}
+              >
                 {said.signOut}
               </button>
             </p>
@@ -90,7 +98,7 @@ export function Account() {
 /** What a form says below it: that it was done, or why not. */
 function useForm(ask: (entered: (name: string) => string) => Promise<unknown>, done: () => string) {
   const [note, setNote] = useState<string | null>(null);
-  const [error, setError] = useState<string | null>(null);
+  const [error, setError] = useState<unknown>(null);
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
@@ -101,7 +109,7 @@ function useForm(ask: (entered: (name: string) => string) => Promise<unknown>, d
       await ask((name) => String(data.get(name)));
       setNote(done());
     } catch (failure) {
-      setError(failureText(failure));
+      setError(failure);
     }
   };
   return { note, error, submit };
@@ -126,7 +134,7 @@ function Details() {
         value={user?.email ?? ""}
         maxlength={254}
         required
-        error={error}
+        error={error === null ? null : failureText(error)}
       />
       <div class="row">
         <button class="button" type="submit">
@@ -141,18 +149,22 @@ function Details() {
 function Password({ username }: { username: string }) {
   const said = texts.value;
   const { note, error, submit } = useForm(
-    async (entered) => {
-      await box.changeMe({ old_password: entered("old"), password: entered("new") });
-      // All tokens of before are void.
-      await box.signIn(username, entered("new"));
-    },
+    (entered) => box.changePassword(username, entered("old"), entered("new")),
     () => texts.value.changed,
   );
+  const isWrong = error instanceof RefusedError && error.status === 403;
   return (
     <form class="stack" aria-labelledby="password-title" onSubmit={(event) => void submit(event)}>
       <h2 id="password-title">{said.password}</h2>
       <input class="unseen" tabIndex={-1} aria-hidden="true" autocomplete="username" value={username} readOnly />
-      <Field label={said.old} name="old" type="password" autocomplete="current-password" required />
+      <Field
+        label={said.old}
+        name="old"
+        type="password"
+        autocomplete="current-password"
+        required
+        error={isWrong ? said.wrong : null}
+      />
       <Field
         label={said.new}
         name="new"
@@ -162,7 +174,7 @@ function Password({ username }: { username: string }) {
         minlength={10}
         maxlength={1024}
         required
-        error={error}
+        error={error === null || isWrong ? null : failureText(error)}
       />
       <div class="row">
         <button class="button" type="submit">

@@ -9,7 +9,7 @@ import { Dialog } from "../shared/Dialog";
 import { dayText, inLanguage, priceText, timeText } from "../shared/language";
 import { refusalText } from "../shared/refusals";
 import { addressOf } from "./address";
-import { Heading } from "./Heading";
+import { focusHeading, Heading } from "./Heading";
 import { remembered } from "./known";
 import { box, fullDayText, mine, timezone, useNow } from "./page";
 import { type Way, WhoAreYou } from "./WhoAreYou";
@@ -157,6 +157,7 @@ function One({ booking, now }: { booking: Booking; now: number }) {
 
   const cancel = async () => {
     setAsked(false);
+    focusHeading();
     setUnderWay(true);
     setRefusal(null);
     const outcome = await box.send({

@@ -22,3 +22,8 @@ export function Heading({ title, children }: { title: string; children?: Compone
     </h1>
   );
 }
+
+/** For when what had the focus is gone. */
+export function focusHeading(): void {
+  document.querySelector<HTMLElement>("main h1")?.focus({ preventScroll: true });
+}
