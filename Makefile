@@ -19,11 +19,11 @@ SOURCES := $(shell find web -maxdepth 1 -type f) $(shell find web/src)
 READY := $(VENV)/.run $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve pages test check lint types arrows pages-check tests pages-tests format bench torture soak lock \
+.PHONY: help run serve pages test check lint types arrows pages-check tests pages-tests format bench bench-pages pictures torture soak lock \
 	clean unbuilt
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.run ## Install what is needed and start the demo cinema
 	@$(BIN)/python run_broker.py serve --demo
@@ -64,6 +64,12 @@ format: $(VENV)/.dev web/node_modules/.installed ## Format the code and mend wha
 
 bench: $(READY) ## Measure the box, mosquitto and stock amqtt side by side; ARGS="--rounds 1"
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-pages: $(READY) ## Measure the audience's page in a browser: its size, its first seats, its answers to keys
+	@$(BIN)/python -m bench.pages $(ARGS)
+
+pictures: $(READY) ## Take the README's pictures of the pages anew
+	@PYTHONPATH=tests $(BIN)/python -m pages.pictures docs/pages
 
 torture: $(READY) ## Pull the plug at random moments, and see that nothing is lost; ROUNDS=200
 	@PYTHONPATH=tests $(BIN)/python -m endurance.torture --rounds $(or $(ROUNDS),200) $(ARGS)
