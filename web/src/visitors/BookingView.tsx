@@ -97,9 +97,11 @@ export function BookingView({ bookingId, bookingKey }: { bookingId: string; book
         {isNew && <p class="soft">{said.newMore}</p>}
       </div>
       <Ticket cinema={cinema} confirmation={known.confirmation} showing={known.showing} seats={known.seats}>
-        <button class="button" type="button" onClick={() => print()}>
-          {said.print}
-        </button>
+        {!isCancelled && (
+          <button class="button" type="button" onClick={() => print()}>
+            {said.print}
+          </button>
+        )}
         {box.session.value !== null && (
           <a class="button" href={addressOf.bookings}>
             {said.bookings}

@@ -18,7 +18,7 @@ const texts = inLanguage({
   en: {
     title: "My bookings",
     coming: "To come",
-    past: "Earlier",
+    past: "Earlier or cancelled",
     none: "You have no bookings yet.",
     noneMore: "What is on?",
     signIn: "Sign in to see your bookings.",
@@ -41,7 +41,7 @@ const texts = inLanguage({
   nl: {
     title: "Mijn boekingen",
     coming: "Binnenkort",
-    past: "Eerder",
+    past: "Eerder of geannuleerd",
     none: "Je hebt nog geen boekingen.",
     noneMore: "Wat draait er?",
     signIn: "Log in om je boekingen te zien.",

@@ -1,6 +1,6 @@
 /** Who books: a name and an e-mail, an account, or a new account. `onDone` is called once somebody is signed in. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { Field } from "../shared/Field";
 import { inLanguage } from "../shared/language";
@@ -62,8 +62,15 @@ export function WhoAreYou({ way, onWay, onDone = () => {} }: WhoAreYouProps) {
   const others = (["visit", "signIn", "register"] as const).filter(
     (other) => other !== way && (other !== "register" || mayRegister),
   );
+  const forms = useRef<HTMLDivElement>(null);
+  const before = useRef(way);
+  useEffect(() => {
+    if (before.current === way) return;
+    before.current = way;
+    forms.current?.querySelector("input")?.focus();
+  }, [way]);
   return (
-    <div class="stack" key={way}>
+    <div class="stack" ref={forms}>
       {way === "visit" && <Visit onDone={onDone} />}
       {way === "signIn" && <SignIn box={box} onDone={onDone} />}
       {way === "register" && <Register onDone={onDone} />}
