@@ -42,9 +42,13 @@ from plugins.booking import imports
 from plugins.booking.check import Finding, examine
 from plugins.booking.demo import DemoRefusedError
 from plugins.booking.imports import ImportFileError
+from plugins.pages import PagesPlugin
 
 STOP_SECONDS = 4.5
 """How long a clean stop may take; whoever sent SIGTERM waits five seconds."""
+
+PAGES = {"For the audience": "/", "At the kiosk": "/kiosk", "At the desk": "/desk"}
+"""What to open in a browser."""
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with the settings that differ.")
@@ -303,9 +307,11 @@ def _welcome(settings: Settings, host: Host, *, demo: bool, command: str, empty:
     """Say where to connect and, in the demo, as whom: in a panel, or plainly where nobody reads at a terminal."""
     web, tcp, metrics = settings.listeners.web, settings.listeners.tcp, settings.listeners.metrics
     lines: list[tuple[str, str]] = []
+    has_pages = any(issubclass(plugin, PagesPlugin) for plugin in plugin_classes(settings))
     for place in _places(web.bind.host, host.web_addresses):
         secure = "s" if web.certfile else ""
-        lines.append(("HTTP", f"http{secure}://{place}/"))
+        addresses = PAGES if has_pages else {"HTTP": "/"}
+        lines += [(label, f"http{secure}://{place}{path}") for label, path in addresses.items()]
         lines.append(("MQTT for browsers", f"ws{secure}://{place}/mqtt"))
     for place in _places(tcp.bind.host if tcp.bind else "", host.tcp_addresses):
         lines.append(("MQTT for devices", f"mqtt{'s' if tcp.certfile else ''}://{place}"))

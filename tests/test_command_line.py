@@ -226,6 +226,21 @@ def test_it_says_where_the_doors_are(serving: Serving) -> None:
     assert re.search(r"mqtt://127\.0\.0\.1:\d+", said)
 
 
+def test_it_says_which_pages_to_open(terminal: Terminal, serving: Serving) -> None:
+    process, said = serving("serve")
+    opened = re.findall(r"(http://\S+)\n", said)
+    assert [url.removeprefix(address(said)) for url in opened] == ["/", "/kiosk", "/desk"]
+    for url in opened:
+        with urllib.request.urlopen(url, timeout=10) as page:
+            assert page.headers.get_content_type() == "text/html"
+    assert stop(process) == 0
+    terminal.write("box.toml", '[plugins]\n"plugins.pages.PagesPlugin" = false')
+    process, said = serving("--config", "box.toml")
+    assert re.findall(r"HTTP +http://\S+:\d+(\S+)\n", said) == ["/"]
+    assert "/desk" not in said
+    assert stop(process) == 0
+
+
 def test_both_loopbacks_are_called_localhost(serving: Serving) -> None:
     process, said = serving("serve", LYNRIE_LISTENERS__WEB__BIND="localhost:0")
     assert re.search(r"http://localhost:\d+/", said)

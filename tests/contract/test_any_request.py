@@ -23,7 +23,7 @@ from contract.house import ABSENT, PASSWORD, SHOWING, House, Premises, an_id
 from plugins.auth import wire as accounts
 from plugins.booking import wire as cinema
 
-ANSWERS = {100, 101, 200, 201, 204, 400, 401, 403, 404, 405, 409, 413, 415, 417, 421, 422, 426, 429, 503}
+ANSWERS = {100, 101, 200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 413, 415, 417, 421, 422, 426, 429, 503}
 """All that a call may be answered with: the contract's own, and HTTP's for what is no call."""
 
 
@@ -95,7 +95,8 @@ OF_WEBSOCKET = st.sampled_from([b"Upgrade", b"Connection"]) | st.sampled_from(
     [b"Sec-WebSocket-" + name for name in (b"Protocol", b"Version", b"Key", b"Extensions")]
 )
 OF_HTTP = st.sampled_from([b"Cookie", b"Content-Type", b"Content-Encoding", b"Expect", b"Range", b"If-Modified-Since"])
-NAMES = OF_THE_BOX | OF_WEBSOCKET | OF_HTTP
+OF_PAGES = st.sampled_from([b"Accept-Encoding", b"If-None-Match"])
+NAMES = OF_THE_BOX | OF_WEBSOCKET | OF_HTTP | OF_PAGES
 HANDSHAKE = [
     (b"Upgrade", b"websocket"),
     (b"Sec-WebSocket-Version", b"13"),
@@ -110,7 +111,9 @@ WRONG_HANDSHAKES = st.builds(
     OF_WEBSOCKET,
     VALUES,
 )
-PATHS = st.sampled_from([b"/healthz", b"/mqtt", b"/", b"/api/me", b"/api/showings", b"/api/bookings", b"/nowhere"])
+PATHS = st.sampled_from(
+    [b"/healthz", b"/mqtt", b"/", b"/desk", b"/assets/x", b"/api/me", b"/api/showings", b"/api/bookings", b"/nowhere"]
+)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -124,6 +127,7 @@ PATHS = st.sampled_from([b"/healthz", b"/mqtt", b"/", b"/api/me", b"/api/showing
 @example(b"/nowhere", [(b"Expect", b"\xff")], True)
 @example(b"/mqtt", [*HANDSHAKE, (b"Connection", b"\xff"), KEY], True)
 @example(b"/mqtt", [*HANDSHAKE, (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Key", b"\xff")], True)
+@example(b"/desk", [(b"If-None-Match", b"*"), (b"Accept-Encoding", b"gzip;q=\xff")], True)
 @example(b"/healthz", [(b"Host", b"[::1%]]:9")], False)
 @example(b"/healthz", [(b"Origin", b"http://\xff")], True)
 async def test_any_headers_get_an_answer_that_is_none_of_a_fault(
@@ -172,13 +176,16 @@ QUERIES = st.dictionaries(
 @examples(60)
 @given(
     st.sampled_from(["GET", "DELETE", "PATCH"]),
-    st.sampled_from(["/api/bookings/{}", "/api/showings/{}/seats", "/api/users/{}", "/api/bookings"]),
+    st.sampled_from(
+        ["/api/bookings/{}", "/api/showings/{}/seats", "/api/users/{}", "/api/bookings", "/api/showings", "/assets/{}"]
+    ),
     SEGMENTS,
     QUERIES,
     st.sampled_from(["alice", "manager", "kiosk"]),
 )
 @example("GET", "/api/bookings", "x", "from=9999-12-31T23:59:59-23:59", "manager")
 @example("GET", "/api/bookings", "x", "to=9999-12-31", "manager")
+@example("GET", "/api/showings", "x", "from=9999-12-31T23:59:59-23:59&to=9999-12-31", "manager")
 @example("PATCH", "/api/users/{}", "%ED%A0%80", "", "manager")
 async def test_any_path_and_query_get_an_answer_that_is_none_of_a_fault(
     box: Premises, method: str, path: str, segment: str, query: str, who: str
