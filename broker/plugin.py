@@ -289,7 +289,8 @@ class BoxPlugin:
         return ()
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """HTTP routes: aiohttp handlers. ``request[CALLER]`` says who calls; raise :class:`Refusal` to refuse."""
+        """HTTP routes: aiohttp handlers. ``request[CALLER]`` says who calls; raise :class:`Refusal` to refuse. A
+        WebSocket on ``/`` does not come to them: it is a client's."""
         return ()
 
     def metrics(self) -> Sequence[Collector]:

