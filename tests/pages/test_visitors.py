@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 import pytest
-from contract.house import SHOWING, SMALL_SHOWING, Premises
+from contract.house import SHOWING, SMALL_SHOWING, Premises, new_id
 from contract.people import Caller
 from playwright.async_api import Page, WebSocketRoute, expect
 
@@ -79,6 +79,20 @@ async def test_the_code_on_the_ticket_shows_it_on_another_device_to_whoever_has_
     await expect(other.locator("body")).not_to_contain_text("Vic")
     nobodys = await open_page(page.url[:-1] + ("A" if page.url[-1] != "A" else "B"))
     await expect(nobodys.get_by_role("heading", level=1)).to_have_text("We cannot find this booking")
+
+
+async def test_a_ticket_says_that_it_is_cancelled_also_to_who_only_has_its_key(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    body = {"showing_id": SHOWING, "seat_ids": [box.seats[0]], "timestamp": "t", "booking_id": new_id()}
+    booked = (await http(box)("POST", "/api/bookings", body, who="alice")).body
+    page = await open_page(box.url("/"))
+    await page.clock.install()
+    await page.goto(box.url(f"/#/booking/{booked['booking_id']}/{booked['key']}"))
+    await expect(number(page)).to_have_text(booked["number"])
+    await http(box)("DELETE", f"/api/bookings/{booked['booking_id']}", who="manager")
+    await page.clock.run_for(31_000)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This booking was cancelled")
 
 
 async def test_a_booking_is_cancelled_by_its_owner_and_the_seat_is_free_for_all(

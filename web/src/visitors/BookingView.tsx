@@ -37,19 +37,28 @@ const texts = inLanguage({
   },
 });
 
+/** Milliseconds. */
+const ASKED_EVERY = 30_000;
+
 export function BookingView({ bookingId, bookingKey }: { bookingId: string; bookingKey: string }) {
   const [known, setKnown] = useState<KnownBooking | null>(remembered.get(bookingId) ?? null);
   const [error, setError] = useState<unknown>(null);
   const [told, setTold] = useState(0);
   const renewed = box.renewed.value;
 
-  useEffect(
-    () =>
-      box.onConfirmation(({ booking_id }) => {
-        if (booking_id === bookingId) setTold((times) => times + 1);
-      }),
-    [bookingId],
-  );
+  useEffect(() => {
+    const again = () => setTold((times) => times + 1);
+    const ends = [
+      box.onConfirmation(({ booking_id }) => booking_id === bookingId && again()),
+      box.onShowing(({ showing_id }) => showing_id === remembered.get(bookingId)?.confirmation.showing_id && again()),
+    ];
+    // Whoever has only the key is told of nothing that happens to the booking.
+    const clock = setInterval(again, ASKED_EVERY);
+    return () => {
+      clearInterval(clock);
+      for (const end of ends) end();
+    };
+  }, [bookingId]);
   useEffect(() => {
     let isWanted = true;
     box.http.ticket(bookingId, bookingKey).then(
