@@ -1,6 +1,5 @@
 /** One's own account. */
 
-import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { Field } from "../shared/Field";
@@ -10,9 +9,6 @@ import { useAsking } from "./lasting";
 import { say } from "./navigation";
 import { Action, Failure, Heading } from "./parts";
 import { texts } from "./texts";
-
-/** Whether the session has ended because of a new password, and the next one is on its way: nobody is asked to sign in. */
-export const isRenewing = signal(false);
 
 export function AccountView({ isNew }: { isNew: boolean }) {
   const { box, user } = useDesk();
@@ -50,13 +46,7 @@ function PasswordForm() {
     event.preventDefault();
     setWrong(!isPassword(password));
     if (!isPassword(password)) return;
-    isRenewing.value = true;
-    const isChanged = await asking.run(async () => {
-      await box.http.changeMe({ password, old_password: old });
-      // The session ended with the old password.
-      await box.signIn(user.username ?? "", password);
-    });
-    isRenewing.value = false;
+    const isChanged = await asking.run(() => box.changePassword(user.username ?? "", old, password));
     if (!isChanged) return;
     setOld("");
     setPassword("");

@@ -9,7 +9,7 @@ import { Dialog } from "../shared/Dialog";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { LinkNotice } from "../shared/LinkNotice";
 import { SignIn } from "../shared/SignIn";
-import { AccountView, isRenewing } from "./account";
+import { AccountView } from "./account";
 import { calledBy } from "./accounts";
 import { DeskContext } from "./context";
 import { CreateView } from "./creating";
@@ -36,7 +36,7 @@ export function App({ box }: { box: Box }) {
   if (worker?.role === "manager" && cinema !== null) {
     return (
       <Office box={box} cinema={cinema} user={worker}>
-        {user === null && !isRenewing.value && <SignInAgain box={box} />}
+        {user === null && <SignInAgain box={box} />}
       </Office>
     );
   }

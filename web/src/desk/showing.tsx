@@ -79,7 +79,7 @@ function Present({ showing, bookingId, isNew }: ShowingViewProps & { showing: Sh
       {state === "to come" || state === "running" ? (
         <Counter showing={showing} list={list} bookingId={bookingId} />
       ) : (
-        <SelectedBooking list={list} showingId={showing_id} bookingId={bookingId} />
+        <Past showing={showing} list={list} bookingId={bookingId} />
       )}
       <Bookings list={list} isAhead={state === "to come" || state === "running"} />
     </div>
@@ -244,16 +244,33 @@ function Counter({ showing, list, bookingId }: CounterProps) {
   );
 }
 
-/** A booking that somebody came for, of a showing whose plan is gone. */
-function SelectedBooking(props: { list: BookingList; showingId: string; bookingId: string | null }) {
-  const selected = props.list.bookings.value?.find(({ booking_id }) => booking_id === props.bookingId);
-  if (selected === undefined) return null;
+/** The plan as it was when the showing ended, and whose a seat was. What was cancelled has nobody in its seats. */
+function Past({ showing, list, bookingId }: CounterProps) {
+  const { box } = useDesk();
+  const { showing_id, status } = showing;
+  const hasPlan = status !== "cancelled";
+  const plan = useAsked(() => (hasPlan ? box.http.seats(showing_id) : Promise.resolve(null)), showing_id, 0);
+  const selected = list.bookings.value?.find(({ booking_id }) => booking_id === bookingId);
+  const marked = useMemo(() => new Set(selected?.seats.map(({ seat_id }) => seat_id)), [selected]);
+  const select = (booking: Booking | undefined) =>
+    replace({ view: "showing", showingId: showing_id, bookingId: booking?.booking_id ?? null });
+  const card = selected !== undefined && (
+    <BookingCard booking={selected} onChanged={(booking) => list.changed(booking)} onClose={() => select(undefined)} />
+  );
+  if (plan.value === null) return <>{card}</>;
   return (
-    <BookingCard
-      booking={selected}
-      onChanged={(booking) => props.list.changed(booking)}
-      onClose={() => replace({ view: "showing", showingId: props.showingId, bookingId: null })}
-    />
+    <div class="counter">
+      <div class="counter-plan">
+        <SeatPlan
+          seats={plan.value.seats}
+          prices={showing}
+          mine={marked}
+          onSeat={(seat) => select(list.ofSeat(seat.seat_id))}
+          opensBooked
+        />
+      </div>
+      <div class="counter-side stack">{card}</div>
+    </div>
   );
 }
 
