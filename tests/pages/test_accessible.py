@@ -15,7 +15,7 @@ from contract.people import Caller
 from playwright.async_api import Page, expect
 
 from pages.audience import address, book_button, chooses, has_ticket, is_live, joined, says_who, seat, sees
-from pages.conftest import DESKTOP, FOYER, PHONE, OpenPage, signs_in
+from pages.conftest import DESKTOP, FOYER, PHONE, OpenBox, OpenPage, signs_in
 
 Http = Callable[[Premises], Caller]
 
@@ -176,6 +176,17 @@ async def test_the_page_speaks_the_visitors_language_and_another_when_asked(box:
     await expect(page.locator("html")).to_have_attribute("lang", "en")
     await page.reload()
     await expect(page.get_by_role("button", name="Row B seat 3, €9.50, available")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/kiosk", "/desk"])
+async def test_a_cinema_that_speaks_one_language_offers_no_other(
+    open_box: OpenBox, open_page: OpenPage, path: str
+) -> None:
+    box = await open_box(cinema={"languages": ["nl"]})
+    page = await open_page(box.url(path), locale="en-GB")
+    await is_live(page)
+    await expect(page.locator("html")).to_have_attribute("lang", "nl")
+    await expect(page.get_by_role("button", name="English")).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/", "/kiosk", "/desk"])

@@ -1,7 +1,7 @@
 /** A day's showings: what is on where, and how full it is. */
 
 import type { Showing } from "../box/wire";
-import { dayAfter, dayOf } from "../core/days";
+import { byDay, dayAfter, dayOf } from "../core/days";
 import { Field } from "../shared/Field";
 import { counted, dateText, timeText } from "../shared/language";
 import { useDesk } from "./context";
@@ -33,7 +33,7 @@ export function TodayView({ day: chosen, isNew }: { day: string | null; isNew: b
         {showings.length === 0 && asked.value === null && asked.failure === null && box.showings.value === null && (
           <div class="skeleton day-skeleton" aria-hidden="true" />
         )}
-        {showings.length === 0 && box.showings.value !== null && <p class="soft">{said.none}</p>}
+        {showings.length === 0 && box.showings.value !== null && <NothingOn day={day} />}
         <ul class="day" aria-label={said.showings}>
           {showings.map((showing) => (
             <DayShowing key={showing.showing_id} showing={showing} />
@@ -42,6 +42,28 @@ export function TodayView({ day: chosen, isNew }: { day: string | null; isNew: b
       </div>
       <Feed />
     </div>
+  );
+}
+
+/** A day without showings leads to the next one that has some. */
+function NothingOn({ day }: { day: string }) {
+  const { box, cinema } = useDesk();
+  const said = texts.value.today;
+  const next = byDay(box.showings.value ?? [], cinema.timezone).find(([other]) => other > day)?.[0];
+  return (
+    <>
+      <p class="soft">{said.none}</p>
+      <div class="row">
+        {next !== undefined && (
+          <Go class="button main" to={{ view: "today", day: next }}>
+            {said.nextWith(dateText(next))}
+          </Go>
+        )}
+        <Go class="button" to={{ view: "new", repeats: null }}>
+          {texts.value.frame.new}
+        </Go>
+      </div>
+    </>
   );
 }
 

@@ -8,7 +8,7 @@ import type { Box } from "../box/box";
 import { RefusedError } from "../box/http";
 import { Order } from "../box/order";
 import type { Seat, Showing, Ticket, User } from "../box/wire";
-import { LANGUAGES, language, speak } from "../shared/language";
+import { language, speak, spoken } from "../shared/language";
 import { type Flow, START, type Step, stepped, whenAlone } from "./flow";
 import { Idleness } from "./idle";
 import { RESET, SHOWN, STALE_REQUEST, TICK } from "./times";
@@ -229,7 +229,7 @@ export class Kiosk {
   }
 
   private speakDefault(): void {
-    const first = this.box.cinema.peek()?.languages.flatMap((tag) => LANGUAGES.filter((known) => known === tag))[0];
+    const first = spoken.peek()[0];
     if (first !== undefined && first !== language.peek()) speak(first);
   }
 

@@ -1,16 +1,17 @@
-/** A choice between the languages, each called by its own name. Needs nothing. */
+/** A choice between the languages, each called by its own name; nothing where there is only one. Needs nothing. */
 
-import { inLanguage, LANGUAGES, language, speak } from "./language";
+import { inLanguage, language, speak, spoken } from "./language";
 
 const NAMES = { en: "English", nl: "Nederlands" } as const;
 
 const texts = inLanguage({ en: { label: "Language" }, nl: { label: "Taal" } });
 
 export function LanguageSwitch() {
+  if (spoken.value.length < 2) return null;
   return (
     // biome-ignore lint/a11y/useSemanticElements: buttons, of which one is pressed, not a form's fieldset.
     <div class="language-switch" role="group" aria-label={texts.value.label}>
-      {LANGUAGES.map((one) => (
+      {spoken.value.map((one) => (
         <button
           key={one}
           type="button"

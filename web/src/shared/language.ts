@@ -2,28 +2,35 @@
 
 import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import { clockTime, dayInWords, dayOf } from "../core/days";
+import { chosenFrom, LANGUAGES, type Language, spokenAt } from "../core/languages";
 import { price } from "../core/money";
-
-export const LANGUAGES = ["en", "nl"] as const;
-export type Language = (typeof LANGUAGES)[number];
 
 const KEPT = "lynrie.language";
 
-function preferred(): Language {
-  let kept: string | null = null;
+/** What the reader prefers, the most wanted first. */
+function wanted(): string[] {
   try {
-    kept = localStorage.getItem(KEPT);
+    return [localStorage.getItem(KEPT) ?? "", ...navigator.languages];
   } catch {
-    // A browser that keeps nothing is asked each time what it prefers.
+    return [...navigator.languages]; // a browser that keeps nothing is asked each time
   }
-  const wanted = [kept ?? "", ...navigator.languages].map((tag) => tag.toLowerCase().split("-")[0]);
-  return (
-    LANGUAGES.find((language) => language === wanted.find((tag) => LANGUAGES.some((known) => known === tag))) ?? "en"
-  );
 }
 
-const current = signal<Language>(preferred());
+const _spoken = signal<readonly Language[]>(LANGUAGES);
+/** Those that one can choose from. */
+export const spoken: ReadonlySignal<readonly Language[]> = _spoken;
+
+const current = signal<Language>(chosenFrom(LANGUAGES, wanted()));
 export const language: ReadonlySignal<Language> = current;
+
+/** Speak what the cinema does, as soon as that is known. */
+export function speakAs(cinema: ReadonlySignal<{ languages: readonly string[] } | null>): void {
+  effect(() => {
+    if (cinema.value === null) return;
+    _spoken.value = spokenAt(cinema.value.languages);
+    if (!_spoken.value.includes(current.peek())) current.value = chosenFrom(_spoken.value, wanted());
+  });
+}
 
 effect(() => {
   document.documentElement.lang = current.value;
