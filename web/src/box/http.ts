@@ -78,7 +78,6 @@ export class Http {
   signOut = () => this.call("DELETE", "/api/session", NOTHING);
   register = (account: { username: string; password: string; name: string; email: string }) =>
     this.call("POST", "/api/users", User, { body: account, as: null });
-  me = () => this.get("/api/me", User);
   changeMe = (changes: { name?: string; email?: string; password?: string; old_password?: string }) =>
     this.call("PATCH", "/api/me", User, { body: changes });
 

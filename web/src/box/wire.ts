@@ -153,7 +153,6 @@ export const Booking = v.object({
 export type SeatMessage = v.InferOutput<typeof SeatMessage>;
 export type SeatPlan = v.InferOutput<typeof SeatPlan>;
 export type Seat = SeatPlan["seats"][number];
-export type SeatStatus = Seat["status"];
 export type Showing = v.InferOutput<typeof Showing>;
 export type Confirmation = v.InferOutput<typeof Confirmation>;
 export type HoldNotice = v.InferOutput<typeof HoldNotice>;

@@ -27,7 +27,6 @@ export const texts = inLanguage({
       later: "Try again",
       close: "Close",
       back: "Back",
-      cancelled: "cancelled",
     },
     today: {
       previous: "Previous day",
@@ -37,7 +36,6 @@ export const texts = inLanguage({
       showings: "Showings",
       none: "Nothing is on this day.",
       nextWith: (day: string) => `To ${day}`,
-      add: "New showing on this day",
       summary: (showings: string, taken: number, all: number) => `${showings}, ${taken} of ${all} seats taken`,
       count: { one: "# showing", other: "# showings" },
       taken: (taken: number, all: number) => `${taken} of ${all} taken`,
@@ -65,7 +63,6 @@ export const texts = inLanguage({
     showing: {
       unknown: "We do not know this showing",
       unknownMore: "It may have been long ago. Look for it by its day.",
-      toDay: "The whole day",
       change: "Change or move",
       repeat: "Repeat this showing",
       cancel: "Cancel the showing",
@@ -112,7 +109,6 @@ export const texts = inLanguage({
       doCancel: "Cancel the booking",
       cancelling: "Cancelling…",
       waiting: "The box office does not answer. It is cancelled as soon as it does.",
-      open: "To the showing",
       print: "Print",
     },
     sale: {
@@ -275,7 +271,6 @@ export const texts = inLanguage({
       change: "Change",
       changeOf: (name: string) => `Change ${name}`,
       bookings: "Bookings",
-      bookingsOf: (name: string) => `Bookings of ${name}`,
       none: "Nobody matches that.",
       count: { one: "# user", other: "# users" },
       first: (count: number) => `The first ${count} are shown; type more to find fewer.`,
@@ -342,7 +337,6 @@ export const texts = inLanguage({
       later: "Opnieuw proberen",
       close: "Sluiten",
       back: "Terug",
-      cancelled: "geannuleerd",
     },
     today: {
       previous: "Vorige dag",
@@ -352,7 +346,6 @@ export const texts = inLanguage({
       showings: "Voorstellingen",
       none: "Op deze dag is er niets.",
       nextWith: (day: string) => `Naar ${day}`,
-      add: "Nieuwe voorstelling op deze dag",
       summary: (showings: string, taken: number, all: number) => `${showings}, ${taken} van ${all} stoelen bezet`,
       count: { one: "# voorstelling", other: "# voorstellingen" },
       taken: (taken: number, all: number) => `${taken} van ${all} bezet`,
@@ -380,7 +373,6 @@ export const texts = inLanguage({
     showing: {
       unknown: "Deze voorstelling kennen we niet",
       unknownMore: "Misschien was ze lang geleden. Zoek haar op via de dag.",
-      toDay: "De hele dag",
       change: "Wijzigen of verplaatsen",
       repeat: "Voorstelling herhalen",
       cancel: "Voorstelling afgelasten",
@@ -427,7 +419,6 @@ export const texts = inLanguage({
       doCancel: "Boeking annuleren",
       cancelling: "Annuleren…",
       waiting: "De kassa antwoordt niet. Zodra dat weer kan, wordt de boeking geannuleerd.",
-      open: "Naar de voorstelling",
       print: "Afdrukken",
     },
     sale: {
@@ -590,7 +581,6 @@ export const texts = inLanguage({
       change: "Wijzigen",
       changeOf: (name: string) => `${name} wijzigen`,
       bookings: "Boekingen",
-      bookingsOf: (name: string) => `Boekingen van ${name}`,
       none: "Niemand past daarbij.",
       count: { one: "# gebruiker", other: "# gebruikers" },
       first: (count: number) => `Je ziet de eerste ${count}; typ meer om er minder te vinden.`,

@@ -34,7 +34,6 @@ const texts = inLanguage({
     signs: { taken: "taken", kept: "your choice", mine: "booked by you", shown: "this booking" },
     larger: "Larger",
     smaller: "Smaller",
-    help: "Use the arrow keys to move between seats.",
   },
   nl: {
     plan: "Stoelen",
@@ -53,7 +52,6 @@ const texts = inLanguage({
     signs: { taken: "bezet", kept: "jouw keuze", mine: "door jou geboekt", shown: "deze boeking" },
     larger: "Groter",
     smaller: "Kleiner",
-    help: "Met de pijltjestoetsen ga je van stoel naar stoel.",
   },
 });
 
