@@ -24,16 +24,19 @@ const BETWEEN_FETCHES = 300;
 const HIDDEN_FRAME = 250;
 
 const KeptSession = v.object({ ...wire.Session.entries, issued_at: v.number() });
-const KeptRequest = v.object({
-  user_id: v.string(),
-  body: v.object({
-    showing_id: v.string(),
-    seat_ids: v.array(v.string()),
-    booking_id: v.string(),
-    timestamp: v.string(),
-    email: v.optional(v.string()),
+const KeptRequests = v.array(
+  v.object({
+    user_id: v.string(),
+    body: v.object({
+      showing_id: v.string(),
+      seat_ids: v.array(v.string()),
+      booking_id: v.string(),
+      timestamp: v.string(),
+      email: v.exactOptional(v.string()),
+      user_id: v.exactOptional(v.string()),
+    }),
   }),
-});
+);
 
 type Timer = ReturnType<typeof setTimeout>;
 
@@ -261,7 +264,7 @@ export class Box {
    * needed; the box takes it once. */
   async send(command: wire.Command): Promise<Outcome> {
     if (this._session.value === null) return { kind: "refusal", code: "unauthorized" };
-    if (command.topic === "booking/request") this.keepRequest(command.body);
+    if (command.topic === "booking/request") this.remember(command.body);
     const outcome = this.outbox.add(command);
     this._waiting.value = this.outbox.commands.length;
     this.deliver(command);
@@ -269,20 +272,31 @@ export class Box {
     this._waiting.value = this.outbox.commands.length;
     // One that was dropped may have arrived: whoever asked for it asks again when they are back.
     const isDropped = became.kind === "refusal" && became.code === "dropped";
-    if (command.topic === "booking/request" && !isDropped) this.memory.set("request", null);
+    if (command.topic === "booking/request" && !isDropped) this.forget(command.body.booking_id);
     return became;
   }
 
-  /** The booking that was asked for before the page was reloaded, and whose outcome nobody has seen. */
-  get unresolved(): wire.BookingRequest | null {
-    const kept = this.memory.get("request", KeptRequest);
-    return kept !== null && kept.user_id === this._session.value?.user.user_id
-      ? (kept.body as wire.BookingRequest)
-      : null;
+  /** Bookings that were asked for before the page was loaded anew, and whose outcome nobody has seen. */
+  get unresolved(): readonly wire.BookingRequest[] {
+    const userId = this._session.value?.user.user_id;
+    return this.kept.filter(({ user_id }) => user_id === userId).map(({ body }) => body);
   }
 
-  private keepRequest(body: wire.BookingRequest): void {
-    this.memory.set("request", { user_id: this._session.value?.user.user_id ?? "", body });
+  /** Nobody waits for a booking's outcome any more. */
+  forget(bookingId: string): void {
+    this.memory.set(
+      "requests",
+      this.kept.filter(({ body }) => body.booking_id !== bookingId),
+    );
+  }
+
+  private get kept() {
+    return this.memory.get("requests", KeptRequests) ?? [];
+  }
+
+  private remember(body: wire.BookingRequest): void {
+    this.forget(body.booking_id);
+    this.memory.set("requests", [...this.kept, { user_id: this._session.value?.user.user_id ?? "", body }]);
   }
 
   private deliver(command: wire.Command): void {

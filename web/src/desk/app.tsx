@@ -133,8 +133,8 @@ function Office({ box, cinema, user, children }: OfficeProps) {
 /** What was under way when the page was reloaded: a booking that was asked for is seen to its end, seats that were merely
  * chosen elsewhere are given back. */
 function resume(box: Box): void {
-  const asked = box.unresolved;
-  if (asked !== null) go({ view: "showing", showingId: asked.showing_id, bookingId: null });
+  const asked = box.unresolved.at(-1);
+  if (asked !== undefined) go({ view: "showing", showingId: asked.showing_id, bookingId: null });
   else if (route.peek().view !== "showing") void Order.abandon(box);
 }
 

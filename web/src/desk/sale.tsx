@@ -46,8 +46,8 @@ export function useSale(showingId: string): SaleState {
   const paid = useSignal<PaymentChoice>(box.memory.get("payment", KeptPayment) ?? "none");
   const noted = useSignal<Payment | null>(null);
   function begun(): Order {
-    const unresolved = turn === 0 ? box.unresolved : null;
-    if (unresolved?.showing_id === showingId) return Order.resumed(box, unresolved);
+    const unresolved = turn === 0 ? box.unresolved.find((request) => request.showing_id === showingId) : undefined;
+    if (unresolved !== undefined) return Order.resumed(box, unresolved);
     const order = turn === 0 ? Order.begun(box, showingId) : new Order(box, showingId);
     if (first.current !== undefined) order.toggle(first.current);
     first.current = undefined;

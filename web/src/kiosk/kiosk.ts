@@ -241,8 +241,8 @@ export class Kiosk {
   private async pickUp(): Promise<void> {
     if (this.isPickingUp) return;
     this.isPickingUp = true;
-    const request = this.box.unresolved;
-    if (request === null) {
+    const request = this.box.unresolved.at(-1);
+    if (request === undefined) {
       await this.reachable();
       await Order.abandon(this.box);
     } else if (await this.isWanted(request.booking_id, request.timestamp)) {
@@ -251,7 +251,7 @@ export class Kiosk {
       this._order.value = Order.resumed(this.box, request);
       this.box.watch(request.showing_id);
     } else {
-      this.box.memory.set("request", null);
+      this.box.forget(request.booking_id);
     }
   }
 

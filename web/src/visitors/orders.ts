@@ -16,9 +16,9 @@ export class Orders {
 
   /** Take up what a former load of the page has left. */
   begin(entersShowing: boolean): void {
-    const request = this.box.unresolved;
-    if (request !== null) this._background.value = [Order.resumed(this.box, request)];
-    else if (!entersShowing && this.box.session.value !== null) void Order.abandon(this.box);
+    this._background.value = this.box.unresolved.map((request) => Order.resumed(this.box, request));
+    if (this._background.value.length > 0) return;
+    if (!entersShowing && this.box.session.value !== null) void Order.abandon(this.box);
   }
 
   /** The order for a showing: the one that is under way, or a new one. */
