@@ -200,6 +200,29 @@ async def test_a_booking_is_found_and_cancelled(box: Premises, open_page: OpenPa
     assert (await http(box)("GET", f"/api/bookings/{booked['booking_id']}", who="alice")).body["status"] == "cancelled"
 
 
+async def test_who_pauses_between_two_words_finds_both(box: Premises, open_page: OpenPage) -> None:
+    desk = await open_desk(box, open_page, "/find")
+    field = desk.get_by_label("Number, seat, or name")
+    await field.press_sequentially("de ")
+    await expect(desk).to_have_url(re.compile("#/find/de$"))
+    await field.press_sequentially("vries")
+    await expect(desk).to_have_url(re.compile("#/find/de%20vries$"))
+    await expect(field).to_have_value("de vries")
+    await desk.get_by_role("link", name="Find", exact=True).click()
+    await expect(field).to_have_value("")
+
+
+async def test_a_booking_at_the_counter_is_not_called_the_managers_own(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    booked = await books(http, box, "manager", *box.seats[8:10])
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}/booking/{booked['booking_id']}")
+    await desk.get_by_role("button", name=f"Cancel {booked['number']}").first.click()
+    await expect(desk.get_by_role("dialog")).to_contain_text("At the counter")
+    await expect(desk.get_by_role("dialog")).not_to_contain_text("Manager")
+    await expect(desk.get_by_role("row").filter(has_text=booked["number"])).not_to_contain_text("manager@example.org")
+
+
 # Users
 
 

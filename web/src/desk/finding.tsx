@@ -1,6 +1,6 @@
 /** Finding a booking by whatever is known of it. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Booking, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
 import { Field } from "../shared/Field";
@@ -29,10 +29,19 @@ export function FindView({ text: first, isNew }: { text: string; isNew: boolean 
   const [changed, setChanged] = useState<ReadonlyMap<string, Booking>>(new Map());
   const said = texts.value.find;
 
-  // The address says what is looked for, so that one comes back to it.
-  useEffect(() => setText(first), [first]);
+  // The address says what is looked for, so that one comes back to it. It is followed where somebody goes to another;
+  // what it says because of what was typed is no news, and less than what is in the field by then.
+  const addressed = useRef(first);
   const settled = useSettled(text, PAUSE);
-  useEffect(() => replace({ view: "find", text: settled.trim() }), [settled]);
+  useEffect(() => {
+    if (first === addressed.current) return;
+    addressed.current = first;
+    setText(first);
+  }, [first]);
+  useEffect(() => {
+    addressed.current = settled.trim();
+    replace({ view: "find", text: addressed.current });
+  }, [settled]);
 
   const questions = questionsFor(settled, {
     showingId: showingId || null,
