@@ -9,6 +9,7 @@ import { dayText, priceText, timeText } from "../shared/language";
 import { refusalText } from "../shared/refusals";
 import { seatsText } from "../shared/seats";
 import { Ticket } from "../shared/Ticket";
+import { whoseIs } from "./concerned";
 import { useDesk } from "./context";
 import { useAsking } from "./lasting";
 import { Action, Failure, Go } from "./parts";
@@ -94,16 +95,14 @@ export function Total({ of: booking }: { of: Booking }) {
 
 export function Whose({ booking }: { booking: Booking }) {
   const { user } = useDesk();
-  // What a manager books for nobody in particular stands in their own name.
-  const isOwn = booking.user_id === user.user_id;
-  const who = (isOwn ? null : booking.name || booking.email) || texts.value.booking.nobody;
+  const { name, email } = whoseIs(booking, user);
   return (
     <>
-      {who}
-      {booking.email && booking.email !== who && (
+      {name ?? email ?? texts.value.booking.nobody}
+      {name !== null && email !== null && (
         <>
           <br />
-          <span class="soft small">{booking.email}</span>
+          <span class="soft small">{email}</span>
         </>
       )}
     </>
@@ -212,7 +211,7 @@ interface CancelDialogProps {
 }
 
 function CancelDialog({ booking, onChanged, onClose }: CancelDialogProps) {
-  const { box, cinema } = useDesk();
+  const { box, cinema, user } = useDesk();
   const [isBusy, setBusy] = useState(false);
   const [refusal, setRefusal] = useState<string | null>(null);
   const said = texts.value.booking;
@@ -236,7 +235,7 @@ function CancelDialog({ booking, onChanged, onClose }: CancelDialogProps) {
       );
     }
   };
-  const who = booking.name || booking.email || said.nobody;
+  const { name, email } = whoseIs(booking, user);
   const total = priceText(cents(booking.total ?? "0"), booking.currency ?? cinema.currency);
   return (
     <Dialog title={said.reallyCancel(number)} onClose={onClose}>
@@ -245,7 +244,12 @@ function CancelDialog({ booking, onChanged, onClose }: CancelDialogProps) {
           <strong>{booking.showing.title}</strong>, {dayText(booking.showing.starts_at, cinema.timezone)}{" "}
           {timeText(booking.showing.starts_at, cinema.timezone)}
         </p>
-        <p>{said.cancelMeans(`${seatNames(booking.seats)} (${seatsText(booking.seats.length)})`, who)}</p>
+        <p>
+          {said.cancelMeans(
+            `${seatNames(booking.seats)} (${seatsText(booking.seats.length)})`,
+            name ?? email ?? said.nobody,
+          )}
+        </p>
         {paid && <p class="notice">{said.paidBack(total, said.paidHow[paid])}</p>}
         {isBusy && box.link.value === "reconnecting" && <p class="notice bad">{said.waiting}</p>}
         {refusal !== null && <Failure of={refusal} text={refusalText(refusal)} />}

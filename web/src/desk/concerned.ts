@@ -19,14 +19,20 @@ export interface Concerned {
   emails: readonly string[];
 }
 
-/** What a manager booked for somebody at the counter is theirs by name; who it is for has at most left an address. */
-export function concernedBy(bookings: readonly Booking[], manager?: Pick<User, "user_id" | "email">): Concerned {
+/** Whose a booking is. What a manager booked for somebody at the counter is theirs by name; who it is for has at most
+ * left an address. */
+export function whoseIs(
+  { user_id, name, email }: Pick<Booking, "user_id" | "name" | "email">,
+  manager: Pick<User, "user_id" | "email">,
+): { name: string | null; email: string | null } {
+  if (user_id !== manager.user_id) return { name: name || null, email: email || null };
+  return { name: null, email: email === manager.email ? null : email || null };
+}
+
+export function concernedBy(bookings: readonly Booking[], manager: Pick<User, "user_id" | "email">): Concerned {
   const confirmed = bookings
     .filter(({ status }) => status === "confirmed")
-    .map((booking) => {
-      if (manager === undefined || booking.user_id !== manager.user_id) return booking;
-      return { ...booking, name: null, email: booking.email === manager.email ? null : booking.email };
-    });
+    .map((booking) => ({ ...booking, ...whoseIs(booking, manager) }));
   const emails = new Map<string, string>();
   for (const { email } of confirmed)
     if (email) emails.set(email.toLowerCase(), emails.get(email.toLowerCase()) ?? email);
@@ -37,8 +43,8 @@ export function concernedBy(bookings: readonly Booking[], manager?: Pick<User, "
       .map(({ booking_id, number, name, email, seats }) => ({
         booking_id,
         number: number ?? "",
-        name: name ?? null,
-        email: email ?? null,
+        name,
+        email,
         seats: seatNames(seats),
       }))
       .sort((one, other) => (one.name ?? one.email ?? "").localeCompare(other.name ?? other.email ?? "")),
