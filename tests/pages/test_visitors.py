@@ -297,3 +297,31 @@ async def test_a_session_that_is_ended_is_said_and_the_page_goes_on_as_a_guests(
     await expect(page.get_by_role("status").filter(has_text="You have been signed out.")).to_be_visible()
     await is_live(page)
     await sees(page, "B3", "available")
+
+
+async def test_where_nobody_may_look_unknown_the_page_asks_who_one_is(open_box: OpenBox, open_page: OpenPage) -> None:
+    box = await open_box(auth={"allow_guests": False})
+    page = await open_page(box.url("/"))
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Please sign in first")
+    await joined(page, "polling")
+    await page.get_by_label("Name").fill("Vic")
+    await page.get_by_label("E-mail").fill("vic@example.org")
+    await page.get_by_role("button", name="Go on").click()
+    await is_live(page)
+    await expect(listed(page, SHOWING).first).to_be_visible()
+    assert await page.get_by_text("Live updates are not available").count() == 0
+
+
+async def test_a_press_that_ends_beside_a_dialog_does_not_close_it(box: Premises, open_page: OpenPage) -> None:
+    page = await open_page(box.url(address(SHOWING)))
+    await is_live(page)
+    await seat(page, "B3").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Vic")
+    await dialog.get_by_label("Name").hover()
+    await page.mouse.down()
+    await page.mouse.move(5, 5)
+    await page.mouse.up()
+    await expect(dialog.get_by_label("Name")).to_have_value("Vic")
+    await page.mouse.click(5, 5)
+    await expect(dialog).not_to_be_attached()

@@ -1,6 +1,6 @@
 /**
  * How the page is joined to the box, in words; nothing while all is live. Needs the box. Put it where it is seen on
- * every view, once: it is a live region.
+ * every view, once: it has a live region.
  */
 
 import { useEffect, useState } from "preact/hooks";
@@ -9,6 +9,7 @@ import { counted, inLanguage } from "./language";
 
 const texts = inLanguage({
   en: {
+    label: "Connection",
     connecting: "Connecting to the box office…",
     polling: "Live updates are not available here; the page asks every few seconds.",
     reconnecting: "The box office does not answer. What you see may be out of date.",
@@ -18,6 +19,7 @@ const texts = inLanguage({
     waiting: { one: "# message waiting to be sent.", other: "# messages waiting to be sent." },
   },
   nl: {
+    label: "Verbinding",
     connecting: "Verbinding maken met de kassa…",
     polling: "Live bijwerken kan hier niet; de pagina vraagt elke paar seconden opnieuw.",
     reconnecting: "De kassa antwoordt niet. Wat je ziet is misschien niet meer actueel.",
@@ -34,21 +36,26 @@ const UNREMARKABLE = 1_500;
 export function LinkNotice({ box }: { box: Box }) {
   const link = box.link.value;
   const waiting = box.waiting.value;
-  const isLate = useLater(link === "connecting", UNREMARKABLE);
-  const isShown = link === "reconnecting" || link === "polling" || (link === "connecting" && isLate);
+  const isExpected = !mustSignIn(box);
+  const isLate = useLater(isExpected && (link === "connecting" || link === "polling"), UNREMARKABLE);
+  const isShown = isLate || (isExpected && link === "reconnecting");
   const said = texts.value;
   return (
-    <div class="link-notice" role="status" data-link={link}>
-      {isShown && (
-        <div class={`notice ${link === "reconnecting" ? "bad" : "quiet"}`}>
-          <p>
-            {said[link as "connecting" | "polling" | "reconnecting"]}
-            {waiting > 0 && link !== "connecting" && ` ${counted(waiting, said.waiting)}`}
-          </p>
-          {link === "reconnecting" && <NextTry box={box} />}
-        </div>
-      )}
-    </div>
+    <section
+      class="link-notice"
+      aria-label={isShown ? said.label : undefined}
+      data-link={link}
+      data-shown={isShown ? "" : undefined}
+    >
+      <div class={isShown ? `notice ${link === "reconnecting" ? "bad" : "quiet"}` : undefined}>
+        <p>
+          <span role="status">{isShown && said[link as "connecting" | "polling" | "reconnecting"]}</span>
+          {/* Not read aloud: it changes with each seat that is touched meanwhile. */}
+          {isShown && waiting > 0 && link !== "connecting" && ` ${counted(waiting, said.waiting)}`}
+        </p>
+        {isShown && link === "reconnecting" && <NextTry box={box} />}
+      </div>
+    </section>
   );
 }
 
@@ -72,6 +79,9 @@ function NextTry({ box }: { box: Box }) {
     </>
   );
 }
+
+/** Whether the cinema shows nothing to whoever looks, because nobody is signed in: then no connection is to be had. */
+export const mustSignIn = (box: Box): boolean => box.session.value === null && box.cinema.value?.allow_guests === false;
 
 /** Whether something has been so for a while: milliseconds. */
 export function useLater(isSo: boolean, after: number): boolean {

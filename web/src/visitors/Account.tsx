@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { Field } from "../shared/Field";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
+import { mustSignIn } from "../shared/LinkNotice";
 import { inLanguage } from "../shared/language";
 import { failureText } from "../shared/refusals";
 import { focusHeading, Heading } from "./Heading";
@@ -14,6 +15,7 @@ const texts = inLanguage({
   en: {
     title: "You",
     signedOut: "You can look at everything without signing in. To book, a name and an e-mail are enough.",
+    closed: "To look around and to book, a name and an e-mail are enough.",
     as: (name: string) => `Signed in as ${name}`,
     visitor: "You book without an account: this browser remembers you for a while.",
     name: "Name",
@@ -34,6 +36,7 @@ const texts = inLanguage({
   nl: {
     title: "Jij",
     signedOut: "Je kunt alles bekijken zonder in te loggen. Om te boeken zijn een naam en een e-mailadres genoeg.",
+    closed: "Om rond te kijken en te boeken zijn een naam en een e-mailadres genoeg.",
     as: (name: string) => `Ingelogd als ${name}`,
     visitor: "Je boekt zonder account: deze browser onthoudt je een tijdje.",
     name: "Naam",
@@ -62,7 +65,7 @@ export function Account() {
       <Heading title={user === null ? wayTitle(way) : said.title} />
       {user === null ? (
         <>
-          <p class="soft">{said.signedOut}</p>
+          <p class="soft">{mustSignIn(box) ? said.closed : said.signedOut}</p>
           <WhoAreYou way={way} onWay={setWay} />
         </>
       ) : (

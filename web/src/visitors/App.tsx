@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
-import { LinkNotice } from "../shared/LinkNotice";
+import { LinkNotice, mustSignIn } from "../shared/LinkNotice";
 import { inLanguage } from "../shared/language";
 import { Account } from "./Account";
 import { addressOf } from "./address";
@@ -13,6 +13,7 @@ import { Programme } from "./Programme";
 import { box } from "./page";
 import { route } from "./route";
 import { ShowingView } from "./ShowingView";
+import { SignInFirst } from "./SignInFirst";
 
 const texts = inLanguage({
   en: {
@@ -92,6 +93,8 @@ export function App() {
 
 function View() {
   const at = route.value;
+  const isOpen = at.view === "account" || at.view === "booking" || at.view === "bookings";
+  if (!isOpen && mustSignIn(box)) return <SignInFirst />;
   switch (at.view) {
     case "programme":
       return <Programme />;
