@@ -8,7 +8,7 @@ export function StillThere({ kiosk, left }: { kiosk: Kiosk; left: number }) {
   const said = texts.value;
   const seconds = Math.ceil(left / 1000);
   return (
-    <Dialog title={said.stillThere} onClose={() => kiosk.touched()} isStaying>
+    <Dialog title={said.stillThere}>
       <p class="still-there-left display figures" aria-hidden="true">
         {seconds}
       </p>

@@ -1,7 +1,7 @@
 /**
- * A dialog above the page: open as long as it is drawn. Needs a `title` and `onClose`, called when it is left by Escape,
- * its cross, or a click beside it. `isStaying` keeps it until whoever opened it takes it away. The focus goes to the first
- * field or button in it (or to what has `autofocus`), and back to where it was.
+ * A dialog above the page: open as long as it is drawn. Needs a `title`; `onClose` is called when it is left by Escape,
+ * its cross, or a click beside it. Without `onClose`, or while `isStaying`, it stays until whoever opened it takes it
+ * away. The focus goes to the first field or button in it (or to what has `autofocus`), and back to where it was.
  */
 
 import type { ComponentChildren } from "preact";
@@ -12,7 +12,7 @@ const texts = inLanguage({ en: { close: "Close" }, nl: { close: "Sluiten" } });
 
 export interface DialogProps {
   title: string;
-  onClose: () => void;
+  onClose?: () => void;
   isStaying?: boolean;
   children: ComponentChildren;
 }
@@ -20,6 +20,14 @@ export interface DialogProps {
 export function Dialog({ title, onClose, isStaying = false, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
+  const leave = isStaying ? undefined : onClose;
+  const isPressedBeside = useRef(false);
+  /** Also what is beside it is said to be in it: only where it is tells. */
+  const isBeside = ({ target, clientX: x, clientY: y }: MouseEvent): boolean => {
+    const edges = dialog.current?.getBoundingClientRect();
+    if (target !== dialog.current || edges === undefined) return false;
+    return x < edges.left || x > edges.right || y < edges.top || y > edges.bottom;
+  };
   useLayoutEffect(() => {
     const opened = dialog.current;
     const before = document.activeElement;
@@ -38,16 +46,20 @@ export function Dialog({ title, onClose, isStaying = false, children }: DialogPr
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
-        if (!isStaying) onClose();
+        leave?.();
+      }}
+      // Whoever marks what is in a field may let go of it beside the dialog.
+      onPointerDown={(event) => {
+        isPressedBeside.current = isBeside(event);
       }}
       onClick={(event) => {
-        if (event.target === dialog.current && !isStaying) onClose();
+        if (isPressedBeside.current && isBeside(event)) leave?.();
       }}
     >
       <div class="dialog-head">
         <h2 id={id}>{title}</h2>
-        {!isStaying && (
-          <button class="close" type="button" aria-label={texts.value.close} onClick={onClose}>
+        {leave !== undefined && (
+          <button class="close" type="button" aria-label={texts.value.close} onClick={leave}>
             <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
               <path d="M5 5l14 14M19 5 5 19" stroke="currentColor" stroke-width="2" stroke-linecap="round" />
             </svg>
