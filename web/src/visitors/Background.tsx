@@ -34,7 +34,7 @@ export function Background() {
   return (
     <>
       {orders.background.value.map((order) => (
-        <One key={order.showingId} order={order} />
+        <One key={order.id} order={order} />
       ))}
     </>
   );
