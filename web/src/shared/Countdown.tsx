@@ -1,9 +1,9 @@
 /**
  * How long something is still kept. Needs the box, whose clock counts, and `until` in milliseconds of that clock. It is
- * seen all the time and read aloud once, when a minute is left: `warning` is that sentence.
+ * seen all the time and read aloud once, as its last minute begins: `warning` is that sentence.
  */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box } from "../box/box";
 import { remaining } from "../core/days";
 
@@ -11,6 +11,9 @@ const WARNING = 60_000;
 
 export function Countdown({ box, until, warning }: { box: Box; until: number; warning: string }) {
   const [left, setLeft] = useState(() => until - box.now());
+  /** Something that is kept for less than a minute has no last one to speak of. */
+  const wasLong = useRef(false);
+  if (left > WARNING) wasLong.current = true;
   useEffect(() => {
     const look = () => setLeft(until - box.now());
     look();
@@ -24,7 +27,7 @@ export function Countdown({ box, until, warning }: { box: Box; until: number; wa
         {remaining(left)}
       </span>
       <span class="unseen" role="status">
-        {isShort && left > 0 ? warning : ""}
+        {isShort && wasLong.current && left > 0 ? warning : ""}
       </span>
     </>
   );

@@ -207,7 +207,9 @@ function Room({ showing }: { showing: Showing }) {
           notice={isTooMany && chosen.size >= most ? said.atMost(seatsText(most)) : null}
         />
       )}
-      {order !== null && stage === "booking" && <UnderWay order={order} showing={showing} seats={plan?.seats ?? []} />}
+      {order !== null && stage === "booking" && (
+        <UnderWay order={order} showing={showing} seats={plan?.seats ?? []} isFocused />
+      )}
       {wish !== null && order === null && (
         <Dialog title={wayTitle(way)} onClose={() => setWish(null)}>
           <WhoAreYou way={way} onWay={setWay} />

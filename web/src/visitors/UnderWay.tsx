@@ -31,17 +31,21 @@ export interface UnderWayProps {
   order: Order;
   showing?: Showing | undefined;
   seats?: readonly Seat[];
+  /** Whether it takes the focus, because what had it is gone. */
+  isFocused?: boolean;
 }
 
-export function UnderWay({ order, showing, seats = [] }: UnderWayProps) {
+export function UnderWay({ order, showing, seats = [], isFocused = false }: UnderWayProps) {
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []);
+  useEffect(() => {
+    if (isFocused) heading.current?.focus();
+  }, []);
   const said = texts.value;
   const link = box.link.value;
   const ids = order.seats.value;
   const known = seats.filter((seat) => ids.includes(seat.seat_id));
   return (
-    <section class="under-way card stack" aria-busy="true">
+    <section class="under-way card stack">
       <span class="beam" aria-hidden="true" />
       <h2 ref={heading} tabIndex={-1}>
         {said.title}
