@@ -254,11 +254,11 @@ async def test_without_pages_the_box_says_what_to_do_and_serves_everything_else(
 
 # Within the limits
 
-BROWSERS, FILES, AT_ONCE = 20, 15, 6
+BROWSERS, FILES, AT_ONCE = 14, 15, 6
 """A browser asks for so many files on at most so many connections, and opens one more for MQTT."""
 
 
-async def test_twenty_browsers_behind_one_address_load_a_page_at_once(
+async def test_fourteen_browsers_behind_one_address_load_a_page_at_once(
     box: StartBox, folder: Path, client: OpenClient
 ) -> None:
     for number in range(FILES - 1):

@@ -20,6 +20,12 @@ const ANSWER_PATIENCE = 8_000;
 const RETRY_AFTER = 2_000;
 const LOOK_EVERY = 5_000;
 const BETWEEN_FETCHES = 300;
+/** How long the seats of a showing may take to come by MQTT before they are asked for. */
+const PLAN_PATIENCE = 2_500;
+/** For a booking that was asked for longer ago than this nobody waits any more. */
+const STALE_REQUEST = 600_000;
+/** A refusal that would pass only after longer than this is told, and not waited for. */
+const LONGEST_WAIT = 30_000;
 /** Seat changes are drawn together, at most once a frame; a page that is not seen draws none. */
 const HIDDEN_FRAME = 250;
 
@@ -76,6 +82,7 @@ export class Box {
   private readonly _renewed = signal(0);
   private readonly _waiting = signal(0);
   private readonly _signedOut = signal(false);
+  private readonly _hindrance = signal<string | null>(null);
 
   /** How the page is joined to the box. */
   readonly link: ReadonlySignal<LinkState> = this._link;
@@ -91,9 +98,12 @@ export class Box {
   readonly renewed: ReadonlySignal<number> = this._renewed;
   /** How many commands have no outcome yet. */
   readonly waiting: ReadonlySignal<number> = this._waiting;
+  /** The code with which the box puts off what waits, and which will pass; null where nothing does. */
+  readonly hindrance: ReadonlySignal<string | null> = this._hindrance;
   /** Whether the session was ended by the box, not by whoever used it. */
   readonly signedOut: ReadonlySignal<boolean> = this._signedOut;
 
+  readonly isAlone: boolean;
   readonly http: Http;
   /** What this page keeps in the browser, and what in this tab alone. */
   readonly memory: Memory;
@@ -102,12 +112,16 @@ export class Box {
   private readonly confirmations = new Listeners<wire.Confirmation>();
   private readonly notices = new Listeners<wire.HoldNotice>();
   private readonly changes = new Listeners<wire.Showing>();
+  private readonly leaving = new Listeners<void>();
   /** Called with each booking's outcome that is told, one's own and, for a manager, everybody's. */
   readonly onConfirmation = this.confirmations.add;
   /** Called with each notice about holds that answers no command: what runs out, and what is kept. */
   readonly onNotice = this.notices.add;
   /** Called with each showing that is told live, also one that was cancelled. */
   readonly onShowing = this.changes.add;
+
+  /** Called when the page is about to go: loaded anew, closed or left. */
+  readonly onLeave = this.leaving.add;
 
   private readonly linking = new Link();
   private readonly outbox = new Outbox();
@@ -118,7 +132,10 @@ export class Box {
   private attempt = 0;
   private watched: string | null = null;
   private live: LivePlan | null = null;
-  private skew = 0;
+  /** Showings that were told live since they were last asked for. */
+  private readonly told = new Map<string, wire.Showing>();
+  /** What the box's clock was at a moment of the browser's own, which nobody sets: `performance.now()`. */
+  private clock = { box: Date.now(), at: performance.now() };
   private heardAt = 0;
   private drawing = false;
   private retryTimer: Timer | undefined;
@@ -127,8 +144,9 @@ export class Box {
   private seatsUnderWay: Promise<void> | null = null;
 
   constructor(private readonly options: PageOptions) {
+    this.isAlone = options.isAlone === true;
     this.memory = new Memory(options.page, () => localStorage);
-    this.tab = new Memory(options.page, () => (options.isAlone === true ? localStorage : sessionStorage));
+    this.tab = new Memory(options.page, () => (this.isAlone ? localStorage : sessionStorage));
     const kept = this.memory.get("session", KeptSession);
     this._session.value = kept;
     this.http = new Http(
@@ -151,6 +169,10 @@ export class Box {
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.wake();
     });
+    addEventListener("pagehide", () => this.leaving.tell());
+    addEventListener("storage", (event) => {
+      if (event.key === null || event.key === this.memory.key("session")) this.follow();
+    });
     addEventListener("pageshow", (event) => {
       if (event.persisted) this.wake();
     });
@@ -158,7 +180,7 @@ export class Box {
 
   /** The box's clock, as far as it is known: milliseconds since 1970. */
   now(): number {
-    return Date.now() + this.skew;
+    return this.clock.box + performance.now() - this.clock.at;
   }
 
   // Who one is
@@ -181,10 +203,7 @@ export class Box {
   async changeMe(changes: { name?: string; email?: string }): Promise<void> {
     const user = await this.http.changeMe(changes);
     const session = this._session.value;
-    if (session?.user.user_id !== user.user_id) return;
-    this._session.value = { ...session, user };
-    const kept = this.memory.get("session", KeptSession);
-    if (kept !== null) this.memory.set("session", { ...kept, user });
+    if (session?.user.user_id === user.user_id) this.keep({ ...session, user });
   }
 
   /** Change one's own password, and stay signed in, though all tokens of before are void. */
@@ -199,46 +218,81 @@ export class Box {
   }
 
   async signOut(): Promise<void> {
+    const userId = this._session.value?.user.user_id;
     const gone = this.http.signOut();
-    this.setSession(null);
+    this.memory.set(
+      "requests",
+      this.kept.filter(({ user_id }) => user_id !== userId),
+    );
+    this.memory.set("session", null);
+    this.become(null);
     await gone.catch(() => {});
   }
 
   private joined(session: wire.Session): wire.User {
     this._signedOut.value = false;
-    this.setSession(session);
+    this.memory.set("session", { ...session, issued_at: Date.now() });
+    this.become(session);
     return session.user;
   }
 
-  private setSession(session: wire.Session | null): void {
+  /** From now on this page is somebody else's, or nobody's. */
+  private become(session: wire.Session | null): void {
     // Nobody else sends what somebody asked for, least of all a guest, whose connection it would end.
     if (session?.user.user_id !== this._session.value?.user.user_id) {
       for (const command of this.outbox.commands) this.outbox.drop(command);
     }
     this._session.value = session;
-    this.memory.set("session", session === null ? null : { ...session, issued_at: Date.now() });
     this.reopen();
   }
 
+  /** The box has ended the session. */
   private ended(): void {
+    const kept = this.keptSession;
+    if (kept !== null && kept.token !== this._session.value?.token) {
+      this.follow(); // somebody has signed in in another tab meanwhile
+      return;
+    }
     batch(() => {
       this._signedOut.value = true;
-      this.setSession(null);
+      this.memory.set("session", null);
+      this.become(null);
     });
+  }
+
+  /** All tabs of a page are one person's: who signs in or out in another does so here. */
+  private follow(): void {
+    const kept = this.keptSession;
+    const session = this._session.value;
+    if (kept?.token === session?.token) return;
+    if (kept !== null) this._signedOut.value = false;
+    if (kept === null || kept.user.user_id !== session?.user.user_id) this.become(kept);
+    else this._session.value = kept;
+  }
+
+  private get keptSession() {
+    return this.memory.get("session", KeptSession);
+  }
+
+  /** Keep the session as it has become, unless it is another's by now. */
+  private keep(session: wire.Session, issued_at = this.keptSession?.issued_at): void {
+    if (this.keptSession?.token !== this._session.value?.token) {
+      this.follow();
+      return;
+    }
+    this._session.value = session;
+    this.memory.set("session", { ...session, issued_at: issued_at ?? Date.now() });
   }
 
   /** A token is renewed in the second half of its life. */
   private async renewSession(): Promise<void> {
-    const kept = this.memory.get("session", KeptSession);
+    const kept = this.keptSession;
     const session = this._session.value;
-    if (kept === null || session === null) return;
-    const ends = Date.parse(session.expires_at);
-    if (this.now() < (kept.issued_at + ends) / 2) return;
+    if (kept === null || session === null || kept.token !== session.token) return;
+    if (Date.now() < (kept.issued_at + Date.parse(session.expires_at)) / 2) return;
     try {
       const renewed = await this.http.renew();
-      if (this._session.value?.token !== session.token) return;
-      this._session.value = renewed;
-      this.memory.set("session", { ...renewed, issued_at: Date.now() });
+      if (this._session.value?.token === session.token) this.keep(renewed, Date.now());
     } catch {
       // Later; the connection lives on without.
     }
@@ -254,8 +308,16 @@ export class Box {
     this.live = showingId === null ? null : new LivePlan(showingId);
     this._plan.value = null;
     if (showingId === null) return;
-    if (this.isJoined) this.connection?.subscribe([`seats/status/${showingId}`]);
-    else void this.refresh().catch(() => {});
+    if (this.isJoined) {
+      this.connection?.subscribe([`seats/status/${showingId}`]);
+      const { live } = this;
+      setTimeout(
+        () => live === this.live && live?.version === -1 && void this.askSeats().catch(() => {}),
+        PLAN_PATIENCE,
+      );
+    } else {
+      void this.refresh().catch(() => {});
+    }
   }
 
   // Commands
@@ -270,16 +332,23 @@ export class Box {
     this.deliver(command);
     const became = await outcome;
     this._waiting.value = this.outbox.commands.length;
+    if (this._waiting.value === 0) this._hindrance.value = null;
     // One that was dropped may have arrived: whoever asked for it asks again when they are back.
     const isDropped = became.kind === "refusal" && became.code === "dropped";
     if (command.topic === "booking/request" && !isDropped) this.forget(command.body.booking_id);
     return became;
   }
 
-  /** Bookings that were asked for before the page was loaded anew, and whose outcome nobody has seen. */
+  /** Bookings of whoever is signed in that were asked for a while ago, before the page was loaded anew or the session
+   * ended, and whose outcome nobody has seen. Older ones are forgotten: nobody waits for them. */
   get unresolved(): readonly wire.BookingRequest[] {
-    const userId = this._session.value?.user.user_id;
-    return this.kept.filter(({ user_id }) => user_id === userId).map(({ body }) => body);
+    const fresh = this.kept.filter(({ body }) => Math.abs(Date.now() - Date.parse(body.timestamp)) < STALE_REQUEST);
+    this.memory.set("requests", fresh);
+    const userId = this._session.peek()?.user.user_id;
+    const underWay = new Set(this.outbox.commands.map(({ body }) => body.booking_id));
+    return fresh
+      .filter(({ user_id, body }) => user_id === userId && !underWay.has(body.booking_id))
+      .map(({ body }) => body);
   }
 
   /** Nobody waits for a booking's outcome any more. */
@@ -319,7 +388,7 @@ export class Box {
       const answer = await this.http.command(command);
       this.outbox.settle(
         command,
-        "expires_at" in answer || command.topic === "seats/hold" || command.topic === "seats/release"
+        command.topic === "seats/hold" || command.topic === "seats/release"
           ? { kind: "notice", notice: answer as wire.HoldNotice }
           : { kind: "confirmation", confirmation: answer as wire.Confirmation },
       );
@@ -327,9 +396,10 @@ export class Box {
         this.confirmations.tell(answer as wire.Confirmation);
       }
     } catch (error) {
-      if (error instanceof RefusedError && !error.mayPass) {
+      if (error instanceof RefusedError && (!error.mayPass || error.retryAfter * 1000 > LONGEST_WAIT)) {
         this.outbox.settle(command, { kind: "refusal", code: error.code });
       } else {
+        if (error instanceof RefusedError) this._hindrance.value = error.code;
         this.retryLater(command, error instanceof RefusedError ? error.retryAfter * 1000 : 0);
       }
     } finally {
@@ -434,7 +504,8 @@ export class Box {
     const now = this.now();
     const known = this._showings.value;
     if (known?.some((showing) => Date.parse(showing.ends_at) <= now)) this.setShowings(known);
-    if (this._link.value === "live" && performance.now() - this.heardAt > SILENCE) this.wake();
+    const isIncomplete = this._cinema.value === null || known === null;
+    if (this._link.value === "live" && (isIncomplete || performance.now() - this.heardAt > SILENCE)) this.wake();
   }
 
   private wake(): void {
@@ -458,7 +529,10 @@ export class Box {
 
   private async askShowings(): Promise<void> {
     if (this._cinema.value === null) this._cinema.value = await this.http.cinema();
-    this.setShowings(await this.http.showings());
+    this.told.clear();
+    const asked = await this.http.showings();
+    // What was told while the answer was on its way is newer than it.
+    this.setShowings([...asked.filter(({ showing_id }) => !this.told.has(showing_id)), ...this.told.values()]);
     this._renewed.value += 1;
   }
 
@@ -523,7 +597,10 @@ export class Box {
     if (live === null) return;
     if (kept) {
       this.take(wire.PresentSeat, message, ({ showing_id, version, ...seat }) => {
-        if (showing_id === live.showingId) live.seen(seat, version);
+        if (showing_id !== live.showingId) return;
+        // A present that comes again may be that of a room with fewer seats.
+        if (live.version >= 0 && version > live.version) void this.askSeats().catch(() => {});
+        live.seen(seat, version);
       });
     } else {
       this.take(wire.SeatMessage, message, (change) => {
@@ -550,7 +627,9 @@ export class Box {
   }
 
   private showingSaid(showing: wire.Showing, kept: boolean): void {
-    const known = this._showings.value ?? [];
+    if (!kept) this.told.set(showing.showing_id, showing);
+    const known = this._showings.value;
+    if (known === null) return;
     const before = known.find(({ showing_id }) => showing_id === showing.showing_id);
     this.setShowings([...known.filter((other) => other !== before), showing]);
     if (before !== undefined && before.room_id !== showing.room_id) void this.askSeats().catch(() => {});
@@ -568,12 +647,15 @@ export class Box {
   }
 
   private refused(error: wire.ErrorNotice): void {
-    for (const command of this.outbox.refused(error)) this.retryLater(command);
+    // Over HTTP the box also says how long it will last.
+    for (const command of this.outbox.refused(error)) {
+      this._hindrance.value = error.code;
+      setTimeout(() => this.outbox.has(command) && void this.deliverOverHttp(command), RETRY_AFTER);
+    }
   }
 
   /** The box's clock was seen, to within so many milliseconds. */
   private clockSeen(boxTime: number, within: number): void {
-    const skew = boxTime - Date.now();
-    if (Math.abs(skew - this.skew) > within) this.skew = skew;
+    if (Math.abs(boxTime - this.now()) > within) this.clock = { box: boxTime, at: performance.now() };
   }
 }

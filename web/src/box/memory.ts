@@ -27,7 +27,8 @@ export class Memory {
     }
   }
 
-  private key(name: string): string {
+  /** Under which name the browser keeps it. */
+  key(name: string): string {
     return `lynrie.${this.page}.${name}`;
   }
 }

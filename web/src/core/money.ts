@@ -21,7 +21,8 @@ export function price(inCents: number, currency: string, language: string): stri
 
 /** What a seat of this type costs at this showing, in cents. */
 export function priceOf(showing: Pick<Showing, "price" | "prices">, seat: Pick<Seat, "type">): number {
-  return cents(showing.prices[seat.type] ?? showing.price);
+  const own = Object.hasOwn(showing.prices, seat.type) ? showing.prices[seat.type] : undefined;
+  return cents(own ?? showing.price);
 }
 
 export function total(showing: Pick<Showing, "price" | "prices">, seats: readonly Pick<Seat, "type">[]): number {

@@ -112,6 +112,11 @@ export class Selection {
     return this.expired([...this.held]);
   }
 
+  /** These seats are not in the room any more, and nothing is kept of them. */
+  gone(seatIds: readonly string[]): Loss {
+    return this.lose({ why: "refused", code: "unknown_seat", seat_ids: seatIds });
+  }
+
   /** The seats are sold, or the showing is gone: there is nothing to give back. */
   over(): void {
     this.wanted.clear();

@@ -3,15 +3,14 @@
  * what is decided in flow.ts and idle.ts; here it is joined to the box and to the clock.
  */
 
-import { batch, computed, effect, type ReadonlySignal, signal } from "@preact/signals";
+import { batch, computed, effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
 import type { Box } from "../box/box";
-import { RefusedError } from "../box/http";
 import { Order } from "../box/order";
 import type { Seat, Showing, Ticket, User } from "../box/wire";
 import { language, speak, spoken } from "../shared/language";
 import { type Flow, START, type Step, stepped, whenAlone } from "./flow";
 import { Idleness } from "./idle";
-import { RESET, SHOWN, STALE_REQUEST, TICK } from "./times";
+import { RESET, SHOWN, TICK } from "./times";
 
 /** Who may sign in to a kiosk: it books for others, under ids of its own. */
 export const mayServe = ({ role }: User): boolean => role === "kiosk" || role === "manager";
@@ -72,8 +71,11 @@ export class Kiosk {
     effect(() => this.remember());
     effect(() => this.follow());
     effect(() => {
-      if (this.isStaffed.value) void this.pickUp();
-      else if (this._flow.value.screen !== "start") this.leave();
+      const isStaffed = this.isStaffed.value;
+      untracked(() => {
+        if (isStaffed) this.pickUp();
+        else if (this._flow.value.screen !== "start") this.leave();
+      });
     });
     let isGreeted = false;
     effect(() => {
@@ -235,40 +237,17 @@ export class Kiosk {
 
   // What was before the page was loaded
 
-  private isPickingUp = false;
-
-  /** Give back the seats that were chosen before a reload; go on with a booking that was asked for. */
-  private async pickUp(): Promise<void> {
-    if (this.isPickingUp) return;
-    this.isPickingUp = true;
+  /** Give back the seats that were chosen before a reload; go on with a booking that was asked for just before it. */
+  private pickUp(): void {
     const request = this.box.unresolved.at(-1);
     if (request === undefined) {
-      await this.reachable();
-      await Order.abandon(this.box);
-    } else if (await this.isWanted(request.booking_id, request.timestamp)) {
-      this.go({ step: "resume", showingId: request.showing_id });
-      if (this._flow.peek().screen !== "booking") return;
-      this._order.value = Order.resumed(this.box, request);
-      this.box.watch(request.showing_id);
-    } else {
-      this.box.forget(request.booking_id);
+      void Order.abandon(this.box, this.reachable());
+      return;
     }
-  }
-
-  /** Whether to go on with a booking: one that was asked for just now; of an older one, nobody waits for it any more
-   * unless the box has it. */
-  private async isWanted(bookingId: string, askedAt: string): Promise<boolean> {
-    if (Math.abs(Date.now() - Date.parse(askedAt)) < STALE_REQUEST) return true;
-    for (;;) {
-      await this.reachable();
-      try {
-        await this.box.http.booking(bookingId);
-        return true;
-      } catch (error) {
-        if (error instanceof RefusedError && !error.mayPass) return false;
-        await new Promise((resolve) => setTimeout(resolve, 2_000));
-      }
-    }
+    this.go({ step: "resume", showingId: request.showing_id });
+    if (this._flow.peek().screen !== "booking") return;
+    this._order.value = Order.resumed(this.box, request);
+    this.box.watch(request.showing_id);
   }
 
   private reachable(): Promise<void> {

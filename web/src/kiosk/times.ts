@@ -10,8 +10,6 @@ export const SHOWN = 60_000;
 export const RESET = 60_000;
 /** The start screen is renewed to a newer version of the page only when it has been left alone for so long. */
 export const UNTOUCHED = 10_000;
-/** A booking that was asked for longer ago than this is looked up, and not asked for again. */
-export const STALE_REQUEST = 10 * 60_000;
 /** A connection that is back sooner than this was not worth a word. */
 export const GRACE = 1_500;
 /** How often the clock is looked at. */

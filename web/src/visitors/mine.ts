@@ -15,13 +15,18 @@ export class MyBookings {
   /** Whether they were asked for in vain. */
   readonly isFailing: ReadonlySignal<boolean> = this._isFailing;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts the times that were asked, so that a late answer does not stand over a newer one. */
+  private turn = 0;
 
   constructor(private readonly box: Box) {
     let who: string | undefined;
     effect(() => {
       const now = box.session.value?.user.user_id;
       box.renewed.value;
-      if (now !== who) this._list.value = null;
+      if (now !== who) {
+        this._list.value = null;
+        this._isFailing.value = false;
+      }
       who = now;
       this.soon();
     });
@@ -36,14 +41,16 @@ export class MyBookings {
   private async ask(): Promise<void> {
     const who = this.box.session.value?.user.user_id;
     if (who === undefined) return;
+    this.turn += 1;
+    const { turn } = this;
     try {
       const all = await this.box.http.bookings();
-      if (who !== this.box.session.value?.user.user_id) return;
+      if (turn !== this.turn || who !== this.box.session.value?.user.user_id) return;
       // A manager is told everybody's.
       this._list.value = all.filter((booking) => booking.user_id === who);
       this._isFailing.value = false;
     } catch {
-      this._isFailing.value = true;
+      if (turn === this.turn) this._isFailing.value = true;
     }
   }
 }
