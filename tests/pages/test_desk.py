@@ -112,7 +112,7 @@ async def test_before_a_showing_is_moved_one_sees_whom_it_concerns(
     new = "23:45" if time_of(before["starts_at"]) != "23:45" else "23:30"
     await desk.get_by_label("Starts at").fill(new)
     await desk.get_by_role("button", name="Save the changes").click()
-    dialog = desk.get_by_role("dialog", name="Whom this concerns")
+    dialog = desk.get_by_role("dialog", name="Who needs to be told")
     await expect(dialog).to_contain_text("It concerns 1 booking with 2 seats.")
     await expect(dialog).to_contain_text("alice@example.org")
     assert (await showing(http, box))["starts_at"] == before["starts_at"]
@@ -154,7 +154,7 @@ async def test_a_showing_is_repeated_over_days(box: Premises, open_page: OpenPag
     await desk.get_by_label("On several days").check()
     await desk.get_by_label("Until").fill("2031-03-31")
     await desk.get_by_role("button", name="Create 4 showings").click()
-    await expect(desk.get_by_role("status").filter(has_text="4 showings were made.")).to_be_visible()
+    await expect(desk.get_by_role("status").filter(has_text="4 showings were created.")).to_be_visible()
     made = [one for one in (await http(box)("GET", "/api/showings")).body if one["title"] == "A new film"]
     # The clocks change in the night to the 30th; the film goes on beginning at eight.
     assert [(day_of(one["starts_at"]), time_of(one["starts_at"]), one["price"], one["prices"]) for one in made] == [

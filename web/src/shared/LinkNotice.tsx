@@ -20,9 +20,9 @@ const texts = inLanguage({
   },
   nl: {
     label: "Verbinding",
-    connecting: "Verbinding maken met de kassa…",
+    connecting: "Verbinding maken…",
     polling: "Live bijwerken kan hier niet; de pagina vraagt elke paar seconden opnieuw.",
-    reconnecting: "De kassa antwoordt niet. Wat je ziet is misschien niet meer actueel.",
+    reconnecting: "Het systeem antwoordt niet. Wat je ziet is misschien niet meer actueel.",
     next: (seconds: number) => `Volgende poging over ${seconds} s.`,
     trying: "Nu aan het proberen…",
     retry: "Nu proberen",

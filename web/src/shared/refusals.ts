@@ -7,17 +7,17 @@ const texts = inLanguage({
   en: {
     codes: {
       seats_unavailable: "One of these seats has just gone to somebody else.",
-      too_many_seats: "That is more seats than one booking may have. Ask at the desk for a larger group.",
+      too_many_seats: "That is more seats than one booking may have. Are you coming with more? Ask at the desk.",
       sales_closed: "It is too late for that: sales for this showing have closed.",
       unknown_showing: "This showing is not on any more.",
       unknown_seat: "This seat is not in the room any more. Please choose another.",
       unknown_booking: "We cannot find this booking.",
       unknown_user: "We do not know this person.",
       forbidden: "You may not do that with this account.",
-      unauthorized: "Name or password are not right.",
+      unauthorized: "The name or password is not right.",
       conflict: "That does not go together with what is there already. Please look again.",
       rate_limited: "That was a little too fast. Please wait a moment and try again.",
-      storage_unavailable: "We cannot write bookings down at this moment. We keep trying.",
+      storage_unavailable: "Bookings cannot be saved at this moment. We keep trying.",
       unavailable: "The box office is busy. Please try again in a moment.",
       invalid_json: "Something went wrong on our side. Please reload the page.",
       invalid_request: "The box office did not understand that. Please check what you filled in.",
@@ -30,7 +30,8 @@ const texts = inLanguage({
   nl: {
     codes: {
       seats_unavailable: "Een van deze stoelen is net door iemand anders gekozen.",
-      too_many_seats: "Dat zijn meer stoelen dan er in één boeking passen. Vraag bij de kassa naar een grotere groep.",
+      too_many_seats:
+        "Dat zijn meer stoelen dan er in één boeking passen. Kom je met meer mensen? Vraag het aan de kassa.",
       sales_closed: "Daarvoor is het te laat: de verkoop voor deze voorstelling is gesloten.",
       unknown_showing: "Deze voorstelling staat niet meer op het programma.",
       unknown_seat: "Deze stoel staat niet meer in de zaal. Kies een andere.",
@@ -41,14 +42,14 @@ const texts = inLanguage({
       conflict: "Dat gaat niet samen met wat er al is. Kijk het nog even na.",
       rate_limited: "Dat ging iets te snel. Wacht even en probeer het opnieuw.",
       storage_unavailable: "We kunnen boekingen nu even niet vastleggen. We blijven het proberen.",
-      unavailable: "De kassa heeft het druk. Probeer het zo nog eens.",
+      unavailable: "Het systeem heeft het druk. Probeer het zo nog eens.",
       invalid_json: "Er ging bij ons iets mis. Laad de pagina opnieuw.",
-      invalid_request: "De kassa begreep dat niet. Kijk na wat je hebt ingevuld.",
-      too_large: "Dat is meer dan de kassa in één keer aanneemt.",
+      invalid_request: "Het systeem begreep dat niet. Kijk na wat je hebt ingevuld.",
+      too_large: "Dat is meer dan het systeem in één keer aanneemt.",
       dropped: "Dat is niet verstuurd.",
     },
     other: "Dat lukte niet. Probeer het opnieuw.",
-    unreachable: "De kassa antwoordt niet. Controleer je verbinding en probeer het opnieuw.",
+    unreachable: "Het systeem antwoordt niet. Controleer je verbinding en probeer het opnieuw.",
   },
 });
 

@@ -41,15 +41,15 @@ const texts = inLanguage({
     minutes: { one: "een minuut", other: "# minuten" },
     keptFor: "Voor jou vastgehouden:",
     asking: "Je stoelen worden aangevraagd…",
-    waiting: "Ze worden aangevraagd zodra de kassa antwoordt.",
+    waiting: "Ze worden aangevraagd zodra de verbinding terug is.",
     warning: "Je stoelen worden nog één minuut vastgehouden.",
     remove: (seat: string) => `${seat} teruggeven`,
     clear: "Alles teruggeven",
     total: "Totaal",
     book: (seats: string, cost: string) => `Boek ${seats} voor ${cost}`,
-    pay: "Je betaalt bij de kassa.",
+    pay: "Je betaalt aan de kassa.",
     taken: (seats: string, isOne: boolean) =>
-      `${seats} ${isOne ? "is" : "zijn"} net door iemand anders gekozen. Het plan is bijgewerkt; kies gerust opnieuw.`,
+      `${seats} ${isOne ? "is" : "zijn"} net door iemand anders gekozen. De plattegrond is bijgewerkt; kies gerust opnieuw.`,
     expired: (seats: string, isOne: boolean) =>
       `De tijd was om, dus ${seats} ${isOne ? "is" : "zijn"} weer vrij. Kies ${isOne ? "die" : "ze"} opnieuw als dat nog kan.`,
     ok: "Goed",

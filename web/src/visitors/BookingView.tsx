@@ -26,7 +26,7 @@ const texts = inLanguage({
   nl: {
     title: "Je kaartje",
     new: "Geboekt. Veel plezier bij de film!",
-    newMore: "Bewaar deze pagina, maak er een foto van of onthoud het nummer. Je betaalt bij de kassa.",
+    newMore: "Bewaar deze pagina, maak er een foto van of onthoud het nummer. Je betaalt aan de kassa.",
     cancelled: "Deze boeking is geannuleerd",
     loading: "Het kaartje wordt opgehaald…",
     unknown: "We kunnen deze boeking niet vinden",

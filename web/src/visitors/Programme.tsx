@@ -30,8 +30,8 @@ const texts = inLanguage({
     started: "Is begonnen",
     empty: "Er staat nog niets op het programma.",
     emptyMore: "Zodra er een voorstelling bij komt, verschijnt die hier vanzelf.",
-    unreachable: "We kunnen de kassa niet bereiken.",
-    unreachableMore: "Het programma verschijnt hier zodra ze antwoordt.",
+    unreachable: "Er is even geen verbinding.",
+    unreachableMore: "Het programma verschijnt hier zodra die terug is.",
     loading: "Het programma wordt opgehaald…",
   },
 });

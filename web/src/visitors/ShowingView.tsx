@@ -36,14 +36,14 @@ const texts = inLanguage({
     back: "Nu te zien",
     loading: "De voorstelling wordt opgehaald…",
     gone: "Deze voorstelling staat niet meer op het programma",
-    goneMore: "Ze is voorbij, of gaat niet door.",
-    cancelled: "Deze voorstelling gaat niet door. Wie geboekt had, krijgt bericht; ook die boekingen zijn geannuleerd.",
+    goneMore: "De voorstelling is voorbij, of is afgelast.",
+    cancelled: "Deze voorstelling is afgelast. Wie geboekt had, krijgt bericht; ook die boekingen zijn geannuleerd.",
     moved: (day: string, time: string, room: string) =>
-      `Deze voorstelling is verplaatst: ze is nu op ${day} om ${time}, ${room}.`,
-    closed: "De verkoop voor deze voorstelling is gesloten. Vraag bij de kassa of er nog plaats is.",
+      `Deze voorstelling is verplaatst: nu op ${day} om ${time}, ${room}.`,
+    closed: "De verkoop voor deze voorstelling is gesloten. Vraag aan de kassa of er nog plaats is.",
     soldOut: "Deze voorstelling is uitverkocht. Komt er een stoel vrij, dan licht die hier vanzelf op.",
     atMost: (seats: string) =>
-      `In één boeking passen ten hoogste ${seats}. Kom je met meer, vraag het dan bij de kassa.`,
+      `In één boeking passen hoogstens ${seats}. Kom je met meer mensen? Vraag het aan de kassa.`,
     mine: (seats: string) => `Je hebt hier al ${seats} geboekt.`,
   },
 });

@@ -11,7 +11,7 @@ import { box } from "./page";
 const texts = inLanguage({
   en: {
     title: "Your booking is under way",
-    live: "One moment: it is being written down.",
+    live: "One moment: it is being saved.",
     polling: "One moment: without live updates this may take a few seconds.",
     reconnecting:
       "The box office does not answer right now. Your booking is sent as soon as it does, and it cannot be booked twice.",
@@ -19,11 +19,11 @@ const texts = inLanguage({
   },
   nl: {
     title: "Je boeking is onderweg",
-    live: "Een ogenblik: ze wordt vastgelegd.",
+    live: "Een ogenblik: je boeking wordt opgeslagen.",
     polling: "Een ogenblik: zonder live bijwerken kan dit een paar seconden duren.",
     reconnecting:
-      "De kassa antwoordt nu even niet. Je boeking wordt verstuurd zodra dat weer kan, en kan niet dubbel worden gemaakt.",
-    leave: "Laat deze pagina gerust open. Gaat ze dicht, dan gaat je boeking verder als je ze hier weer opent.",
+      "Het systeem antwoordt nu even niet. Je boeking wordt verstuurd zodra dat weer kan, en wordt niet dubbel gemaakt.",
+    leave: "Laat deze pagina gerust open. Sluit je die toch, dan gaat je boeking verder als je hier terugkomt.",
   },
 });
 

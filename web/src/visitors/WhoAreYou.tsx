@@ -18,7 +18,7 @@ const texts = inLanguage({
     nameHint: "We call it when the tickets are picked up.",
     email: "E-mail",
     username: "Username",
-    usernameHint: "3 to 32 small letters, digits, dots, dashes or underscores.",
+    usernameHint: "3 to 32 lower-case letters, digits, dots, hyphens or underscores.",
     password: "Password",
     passwordHint: "At least 10 characters. A few words are easy to remember.",
     go: { visit: "Go on", register: "Create an account" },
@@ -36,16 +36,16 @@ const texts = inLanguage({
     nameHint: "Die noemen we als de kaartjes worden opgehaald.",
     email: "E-mail",
     username: "Gebruikersnaam",
-    usernameHint: "3 tot 32 kleine letters, cijfers, punten, streepjes of lage streepjes.",
+    usernameHint: "3 tot 32 kleine letters, cijfers, punten, streepjes of underscores.",
     password: "Wachtwoord",
-    passwordHint: "Ten minste 10 tekens. Een paar woorden onthoud je makkelijk.",
+    passwordHint: "Minstens 10 tekens. Een paar woorden onthoud je makkelijk.",
     go: { visit: "Verder", register: "Account maken" },
     other: {
       visit: "Zonder account boeken",
       signIn: "Ik heb een account",
       register: "Account maken",
     },
-    taken: "Deze gebruikersnaam is al bezet. Kies een andere.",
+    taken: "Deze gebruikersnaam is al in gebruik. Kies een andere.",
   },
 });
 
