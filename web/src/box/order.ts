@@ -186,11 +186,6 @@ export class Order {
     this.step();
   }
 
-  /** The booking's id. One that was not made has no other outcome: what is left of it goes on under another. */
-  get id(): string {
-    return this.bookingId;
-  }
-
   private read<T>(what: () => T): ReadonlySignal<T> {
     return computed(() => {
       this.changed.value;
