@@ -13,7 +13,20 @@ from contract.house import SHOWING, SMALL_SHOWING, Premises, new_id
 from contract.people import Caller
 from playwright.async_api import Page, expect
 
-from pages.audience import address, blocked, has_ticket, is_live, is_told, joined, listed, says_who, seat, sees
+from pages.audience import (
+    Network,
+    address,
+    blocked,
+    chooses,
+    has_ticket,
+    is_live,
+    is_told,
+    joined,
+    listed,
+    says_who,
+    seat,
+    sees,
+)
 from pages.conftest import OpenPage, WebSockets, signs_in
 
 Http = Callable[[Premises], Caller]
@@ -182,6 +195,27 @@ async def test_seats_are_booked_and_paid_at_the_counter(box: Premises, open_page
     await expect(desk.get_by_text("€12.00 paid: card.")).to_be_visible()
     (found,) = (await http(box)("GET", "/api/bookings", who="manager")).body
     assert (found["number"], found["paid"], found["email"]) == (number, "card", "walk-in@example.org")
+
+
+async def test_a_sale_that_is_left_while_it_is_booked_is_paid_and_told(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    network = Network()
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}", network)
+    await is_live(desk)
+    await chooses(desk, "C1")
+    await desk.get_by_label("card").check()
+    network.swallows = lambda message: b"booking/request" in message
+    await desk.get_by_role("button", name=re.compile("^Book 1 seat")).click()
+    await desk.get_by_role("link", name="Users", exact=True).click()
+    # What is not answered by MQTT is asked for over HTTP after a while.
+    told = desk.get_by_role("status").filter(has_text="has been booked: 1 seat, A film. €12.00 paid: card.")
+    await expect(told).to_be_visible()
+    (made,) = (await http(box)("GET", "/api/bookings", who="manager")).body
+    assert made["paid"] == "card"
+    await told.get_by_role("link", name="See the booking").click()
+    await expect(desk.get_by_role("region", name=f"Booking {made['number']}")).to_be_visible()
+    await expect(told).not_to_be_attached()
 
 
 @pytest.mark.parametrize("by", ["number", "name", "seat"])

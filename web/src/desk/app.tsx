@@ -11,15 +11,18 @@ import { LinkNotice } from "../shared/LinkNotice";
 import { SignIn } from "../shared/SignIn";
 import { AccountView } from "./account";
 import { calledBy } from "./accounts";
+import { BackgroundSales } from "./background";
 import { DeskContext } from "./context";
 import { CreateView } from "./creating";
 import { ChangeView } from "./editing";
 import { FindView } from "./finding";
+import { useOwned } from "./lasting";
 import { flash, go, route } from "./navigation";
 import { News } from "./news";
 import { Action, Go, Heading } from "./parts";
 import { Programme } from "./programme";
 import type { Route, View } from "./route";
+import { Sales } from "./sales";
 import { ShowingView } from "./showing";
 import { texts } from "./texts";
 import { TodayView } from "./today";
@@ -106,14 +109,13 @@ interface OfficeProps {
 }
 
 function Office({ box, cinema, user, children }: OfficeProps) {
-  const lasting = useMemo(() => {
-    const programme = new Programme(box);
-    return { programme, news: new News(box, programme) };
-  }, [box]);
-  const desk = useMemo(() => ({ box, cinema, user, ...lasting }), [box, cinema, user, lasting]);
+  const programme = useOwned(() => new Programme(box), "");
+  const news = useOwned(() => new News(box, programme), "");
+  const sales = useOwned(() => new Sales(box), "");
+  const desk = useMemo(() => ({ box, cinema, user, programme, news, sales }), [cinema, user]);
   const main = useRef<HTMLElement>(null);
   const said = texts.value.frame;
-  useEffect(() => resume(box), [box]);
+  useEffect(() => resume(box, sales), []);
   return (
     <DeskContext.Provider value={desk}>
       <button class="skip" type="button" onClick={() => main.current?.focus()}>
@@ -123,6 +125,7 @@ function Office({ box, cinema, user, children }: OfficeProps) {
       <main class="wide desk-main" ref={main} tabIndex={-1}>
         <LinkNotice box={box} />
         <div role="status">{flash.value !== null && <p class="notice flash">✓ {flash.value}</p>}</div>
+        <BackgroundSales />
         <CurrentView />
       </main>
       {children}
@@ -132,8 +135,9 @@ function Office({ box, cinema, user, children }: OfficeProps) {
 
 /** What was under way when the page was reloaded: a booking that was asked for is seen to its end, seats that were merely
  * chosen elsewhere are given back. */
-function resume(box: Box): void {
+function resume(box: Box, sales: Sales): void {
   const asked = box.unresolved.at(-1);
+  sales.takeUp();
   if (asked !== undefined) go({ view: "showing", showingId: asked.showing_id, bookingId: null });
   else if (route.peek().view !== "showing") void Order.abandon(box);
 }

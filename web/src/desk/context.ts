@@ -6,6 +6,7 @@ import type { Box } from "../box/box";
 import type { Cinema, User } from "../box/wire";
 import type { News } from "./news";
 import type { Programme } from "./programme";
+import type { Sales } from "./sales";
 
 export interface Desk {
   box: Box;
@@ -14,6 +15,7 @@ export interface Desk {
   user: User;
   programme: Programme;
   news: News;
+  sales: Sales;
 }
 
 export const DeskContext = createContext<Desk | null>(null);

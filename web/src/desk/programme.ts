@@ -18,9 +18,14 @@ export class Programme {
     ),
   );
 
+  private readonly ends: readonly (() => void)[];
+
   constructor(private readonly box: Box) {
-    effect(() => this.learn(box.showings.value ?? []));
-    box.onShowing((showing) => this.learn([showing]));
+    this.ends = [effect(() => this.learn(box.showings.value ?? [])), box.onShowing((showing) => this.learn([showing]))];
+  }
+
+  dispose(): void {
+    for (const end of this.ends) end();
   }
 
   find(showingId: string): Showing | undefined {

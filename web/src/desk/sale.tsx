@@ -1,10 +1,7 @@
 /** Selling at the counter: the seats that somebody in front of the desk wants, for whom, how they pay, and the ticket. */
 
-import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import * as v from "valibot";
-import { Order } from "../box/order";
-import type { Confirmation, ListedUser, Payment, Seat, Showing } from "../box/wire";
+import type { Confirmation, Seat, Showing } from "../box/wire";
 import { cents, priceOf, total } from "../core/money";
 import { seatNames } from "../core/room";
 import { Countdown } from "../shared/Countdown";
@@ -16,60 +13,19 @@ import { Ticket } from "../shared/Ticket";
 import { calledBy, isEmail } from "./accounts";
 import { useDesk } from "./context";
 import { CustomerChoice } from "./customer";
-import { useAsking, useOwned } from "./lasting";
 import { Action, Failure } from "./parts";
+import type { PaymentChoice, Sale } from "./sales";
 import { texts } from "./texts";
 
-const KeptPayment = v.picklist(["none", "cash", "card", "other"]);
-type PaymentChoice = v.InferOutput<typeof KeptPayment>;
 const PAYMENTS: readonly PaymentChoice[] = ["none", "cash", "card", "other"];
 
-/** A sale, and the next one when it is done. */
-export interface SaleState {
-  order: Order;
-  customer: Signal<ListedUser | null>;
-  email: Signal<string>;
-  paid: Signal<PaymentChoice>;
-  /** What has been paid for the booking, once it has been noted. */
-  noted: Signal<Payment | null>;
-  /** Begin another one, with a seat that was touched for it. */
-  next(seatId?: string): void;
-}
-
-export function useSale(showingId: string): SaleState {
-  const { box } = useDesk();
-  const [turn, setTurn] = useState(0);
-  const first = useRef<string | undefined>(undefined);
-  const order = useOwned(() => begun(), `${showingId} ${turn}`);
-  const customer = useSignal<ListedUser | null>(null);
-  const email = useSignal("");
-  const paid = useSignal<PaymentChoice>(box.memory.get("payment", KeptPayment) ?? "none");
-  const noted = useSignal<Payment | null>(null);
-  function begun(): Order {
-    const unresolved = turn === 0 ? box.unresolved.find((request) => request.showing_id === showingId) : undefined;
-    if (unresolved !== undefined) return Order.resumed(box, unresolved);
-    const order = turn === 0 ? Order.begun(box, showingId) : new Order(box, showingId);
-    if (first.current !== undefined) order.toggle(first.current);
-    first.current = undefined;
-    return order;
-  }
-  const next = (seatId?: string) => {
-    first.current = seatId;
-    customer.value = null;
-    email.value = "";
-    noted.value = null;
-    setTurn((before) => before + 1);
-  };
-  return { order, customer, email, paid, noted, next };
-}
-
 export interface SaleProps {
-  sale: SaleState;
+  sale: Sale;
   showing: Showing;
   seats: readonly Seat[];
 }
 
-export function Sale({ sale, showing, seats }: SaleProps) {
+export function SaleCard({ sale, showing, seats }: SaleProps) {
   const confirmation = sale.order.confirmation.value;
   const said = texts.value.sale;
   return (
@@ -99,11 +55,7 @@ function Choosing({ sale, showing, seats }: SaleProps) {
     const isWrong = address !== "" && !isEmail(address);
     setEmailWrong(isWrong);
     if (isWrong || isBooking) return;
-    box.memory.set("payment", paid.value);
-    await order.book({
-      ...(address === "" ? {} : { email: address }),
-      ...(customer.value === null ? {} : { user_id: customer.value.user_id }),
-    });
+    await sale.book();
   };
 
   if (chosen.length === 0) {
@@ -195,7 +147,7 @@ function Choosing({ sale, showing, seats }: SaleProps) {
 }
 
 /** What went otherwise than was meant, until it was read. */
-function Losses({ sale, seats }: { sale: SaleState; seats: readonly Seat[] }) {
+function Losses({ sale, seats }: { sale: Sale; seats: readonly Seat[] }) {
   const said = texts.value.sale;
   const loss = sale.order.loss.value;
   const refusal = sale.order.refusal.value;
@@ -224,23 +176,14 @@ function Losses({ sale, seats }: { sale: SaleState; seats: readonly Seat[] }) {
 }
 
 function Done({ sale, showing, seats, confirmation }: SaleProps & { confirmation: Confirmation }) {
-  const { box, cinema } = useDesk();
-  const asking = useAsking();
+  const { cinema, sales } = useDesk();
   const heading = useRef<HTMLHeadingElement>(null);
   const said = texts.value.sale;
   const how = texts.value.booking.paidHow;
   const costs = priceText(cents(confirmation.total ?? "0"), confirmation.currency ?? cinema.currency);
   const booked = seats.filter(({ seat_id }) => confirmation.seat_ids.includes(seat_id));
-  const pay = (payment: Payment) =>
-    asking.run(async () => {
-      await box.http.pay(confirmation.booking_id, payment);
-      sale.noted.value = payment;
-    });
-  useEffect(() => {
-    heading.current?.focus();
-    const { value } = sale.paid;
-    if (value !== "none" && sale.noted.value === null) void pay(value);
-  }, []);
+  const isPaying = sale.isPaying.value;
+  useEffect(() => heading.current?.focus(), []);
   return (
     <div class="stack">
       <h3 ref={heading} tabIndex={-1}>
@@ -248,23 +191,23 @@ function Done({ sale, showing, seats, confirmation }: SaleProps & { confirmation
       </h3>
       <p role="status">
         {sale.noted.value === null
-          ? !asking.isBusy && <strong>{said.bookedUnpaid(costs)}</strong>
+          ? !isPaying && <strong>{said.bookedUnpaid(costs)}</strong>
           : said.bookedPaid(costs, how[sale.noted.value])}
         {sale.customer.value !== null && ` ${said.chosenCustomer(calledBy(sale.customer.value))}.`}
       </p>
-      <Failure of={asking.failure} />
+      <Failure of={sale.failure.value} />
       {sale.noted.value === null && confirmation.status === "confirmed" && (
         <fieldset class="choice">
           <legend class="field-label">{said.paid}</legend>
           {(["cash", "card", "other"] as const).map((payment) => (
-            <Action key={payment} isSmall isDisabled={asking.isBusy} onClick={() => void pay(payment)}>
+            <Action key={payment} isSmall isDisabled={isPaying} onClick={() => void sale.pay(payment)}>
               {how[payment]}
             </Action>
           ))}
         </fieldset>
       )}
       <div class="row">
-        <Action kind="main" onClick={() => sale.next()}>
+        <Action kind="main" onClick={() => sales.next(showing.showing_id)}>
           {said.next}
         </Action>
         <Action onClick={() => print()}>{texts.value.booking.print}</Action>

@@ -18,7 +18,7 @@ import { useDesk } from "./context";
 import { useAsked, useOwned } from "./lasting";
 import { replace, say } from "./navigation";
 import { Action, Failure, Fullness, Go, Heading } from "./parts";
-import { Sale, useSale } from "./sale";
+import { SaleCard } from "./sale";
 import { narrowedTo } from "./searching";
 import { texts } from "./texts";
 import { stateOf } from "./today";
@@ -147,6 +147,8 @@ function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; i
   );
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 interface CounterProps {
   showing: Showing;
   list: BookingList;
@@ -155,22 +157,24 @@ interface CounterProps {
 
 /** The plan, and beside it what is being sold and whose a seat is. */
 function Counter({ showing, list, bookingId }: CounterProps) {
-  const { box, cinema } = useDesk();
+  const { box, cinema, sales } = useDesk();
   const { showing_id } = showing;
   const [asked, setAsked] = useState<Seat | null>(null);
   const side = useRef<HTMLDivElement>(null);
-  const sale = useSale(showing_id);
   const said = texts.value.showing;
   useEffect(() => {
     box.watch(showing_id);
     return () => box.watch(null);
   }, [box, showing_id]);
+  useEffect(() => sales.enter(showing_id), [sales, showing_id]);
+  const entered = sales.current.value;
+  const sale = entered?.order.showingId === showing_id ? entered : null;
 
   const plan = box.plan.value?.showing_id === showing_id ? box.plan.value : null;
   const closesAt = Date.parse(showing.starts_at) + cinema.booking.sales_close_minutes * 60_000;
   const isClosed = box.now() >= closesAt;
-  const { order } = sale;
-  const chosen = useMemo(() => new Set(order.seats.value), [order.seats.value]);
+  const order = sale?.order;
+  const chosen = useMemo(() => new Set(order?.seats.value), [order?.seats.value]);
   const selected = list.bookings.value?.find(({ booking_id }) => booking_id === bookingId);
   const marked = useMemo(
     () => new Set(selected?.status === "confirmed" ? selected.seats.map(({ seat_id }) => seat_id) : []),
@@ -183,8 +187,8 @@ function Counter({ showing, list, bookingId }: CounterProps) {
   const touched = (seat: Seat) => {
     setAsked(null);
     if (chosen.has(seat.seat_id) || (seat.status === "available" && !isClosed)) {
-      if (order.stage.value === "done") sale.next(seat.seat_id);
-      else order.toggle(seat.seat_id);
+      if (order?.stage.value === "done") sales.next(showing_id, seat.seat_id);
+      else order?.toggle(seat.seat_id);
       return;
     }
     const booking = list.ofSeat(seat.seat_id);
@@ -213,14 +217,14 @@ function Counter({ showing, list, bookingId }: CounterProps) {
             seats={plan.seats}
             prices={showing}
             chosen={chosen}
-            kept={order.kept.value}
+            kept={order?.kept.value ?? NONE}
             mine={marked}
             onSeat={touched}
             opensBooked
           />
         )}
       </div>
-      {order.stage.value === "choosing" && chosen.size > 0 && (
+      {order?.stage.value === "choosing" && chosen.size > 0 && (
         <button class="button main to-sale" type="button" onClick={() => side.current?.scrollIntoView()}>
           {seatsText(chosen.size)} <span aria-hidden="true">↓</span>
         </button>
@@ -234,10 +238,9 @@ function Counter({ showing, list, bookingId }: CounterProps) {
         {selected !== undefined && (
           <BookingCard booking={selected} onChanged={(booking) => list.changed(booking)} onClose={() => select(null)} />
         )}
-        {isClosed && order.stage.value === "choosing" ? (
-          <p class="notice quiet">{said.closed}</p>
-        ) : (
-          <Sale sale={sale} showing={showing} seats={plan?.seats ?? []} />
+        {isClosed && order?.stage.value === "choosing" && <p class="notice quiet">{said.closed}</p>}
+        {sale !== null && !(isClosed && order?.stage.value === "choosing") && (
+          <SaleCard sale={sale} showing={showing} seats={plan?.seats ?? []} />
         )}
       </div>
     </div>

@@ -1,0 +1,174 @@
+/**
+ * The sales of this page: that of the showing which is looked at, and those whose booking is under way while the manager
+ * looks at something else, or since before the page was loaded anew. What was chosen to be noted as paid belongs to the
+ * booking, and is noted once there is one, whoever looks.
+ */
+
+import { effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
+import * as v from "valibot";
+import type { Box } from "../box/box";
+import { Order } from "../box/order";
+import type { BookingRequest, ListedUser, Payment } from "../box/wire";
+
+const KeptPayment = v.picklist(["none", "cash", "card", "other"]);
+/** By the showing: of one showing there is at most one booking under way. */
+const KeptPayments = v.record(v.string(), KeptPayment);
+
+export type PaymentChoice = v.InferOutput<typeof KeptPayment>;
+
+export class Sale {
+  readonly customer = signal<ListedUser | null>(null);
+  readonly email = signal("");
+  readonly paid = signal<PaymentChoice>("none");
+  private readonly _noted = signal<Payment | null>(null);
+  private readonly _isPaying = signal(false);
+  private readonly _failure = signal<unknown>(null);
+  /** What has been paid for the booking, once it has been noted. */
+  readonly noted: ReadonlySignal<Payment | null> = this._noted;
+  readonly isPaying: ReadonlySignal<boolean> = this._isPaying;
+  /** Why a payment could not be noted, until it is tried again. */
+  readonly failure: ReadonlySignal<unknown> = this._failure;
+  private readonly end: () => void;
+
+  constructor(
+    private readonly box: Box,
+    readonly order: Order,
+  ) {
+    this.paid.value = box.memory.get("payment", KeptPayment) ?? "none";
+    let isTold = false;
+    this.end = effect(() => {
+      if (isTold || order.confirmation.value === null) return;
+      isTold = true;
+      untracked(() => this.booked());
+    });
+  }
+
+  /** Go on with one whose booking was asked for before the page was loaded anew. */
+  static resumed(box: Box, request: BookingRequest): Sale {
+    const sale = new Sale(box, Order.resumed(box, request));
+    sale.paid.value = box.memory.get("payments", KeptPayments)?.[request.showing_id] ?? "none";
+    sale.email.value = request.email ?? "";
+    if (request.user_id !== undefined) {
+      box.http.users().then(
+        (users) => {
+          sale.customer.value = users.find(({ user_id }) => user_id === request.user_id) ?? null;
+        },
+        () => {},
+      );
+    }
+    return sale;
+  }
+
+  /** Whether something was asked for of which the outcome is not known yet. */
+  get isUnderWay(): boolean {
+    return this.order.stage.value === "booking" || this._isPaying.value;
+  }
+
+  async book(): Promise<void> {
+    const address = this.email.value.trim();
+    const customer = this.customer.value;
+    this.box.memory.set("payment", this.paid.value);
+    this.keepPayment(this.paid.value);
+    await this.order.book({
+      ...(address === "" ? {} : { email: address }),
+      ...(customer === null ? {} : { user_id: customer.user_id }),
+    });
+  }
+
+  /** Note how the booking was paid. */
+  async pay(payment: Payment): Promise<void> {
+    const confirmation = this.order.confirmation.value;
+    if (confirmation?.status !== "confirmed" || this._isPaying.value) return;
+    this._isPaying.value = true;
+    this._failure.value = null;
+    try {
+      await this.box.http.pay(confirmation.booking_id, payment);
+      this._noted.value = payment;
+    } catch (failure) {
+      this._failure.value = failure;
+    } finally {
+      this._isPaying.value = false;
+    }
+  }
+
+  dispose(): void {
+    this.end();
+    this.order.dispose();
+  }
+
+  private booked(): void {
+    this.keepPayment(null);
+    const payment = this.paid.value;
+    if (payment !== "none") void this.pay(payment);
+  }
+
+  private keepPayment(payment: PaymentChoice | null): void {
+    const kept = { ...this.box.memory.get("payments", KeptPayments) };
+    if (payment === null) delete kept[this.order.showingId];
+    else kept[this.order.showingId] = payment;
+    this.box.memory.set("payments", kept);
+  }
+}
+
+export class Sales {
+  private readonly _current = signal<Sale | null>(null);
+  private readonly _background = signal<readonly Sale[]>([]);
+  /** That of the showing which is looked at; null where none is. */
+  readonly current: ReadonlySignal<Sale | null> = this._current;
+  /** Whose outcome has not been seen. */
+  readonly background: ReadonlySignal<readonly Sale[]> = this._background;
+  private hasTakenUp = false;
+
+  constructor(private readonly box: Box) {}
+
+  /** Take up what a former load of the page has left. */
+  takeUp(): void {
+    if (this.hasTakenUp) return;
+    this.hasTakenUp = true;
+    this._background.value = this.box.unresolved.map((request) => Sale.resumed(this.box, request));
+  }
+
+  /** Look at a showing: its sale is the one that is under way, or a new one. Returns what leaves it again. */
+  enter(showingId: string): () => void {
+    this.takeUp();
+    this.leave();
+    const known = this._background.value.find(
+      ({ order }) => order.showingId === showingId && order.stage.value !== "done",
+    );
+    if (known !== undefined) this._background.value = this._background.value.filter((other) => other !== known);
+    this._current.value = known ?? new Sale(this.box, Order.begun(this.box, showingId));
+    return () => {
+      if (this._current.value?.order.showingId === showingId) this.leave();
+    };
+  }
+
+  /** Begin another one, with a seat that was touched for it. */
+  next(showingId: string, seatId?: string): void {
+    this.leave();
+    const order = new Order(this.box, showingId);
+    this._current.value = new Sale(this.box, order);
+    if (seatId !== undefined) order.toggle(seatId);
+  }
+
+  /** The outcome of one in the background has been seen. */
+  forget(sale: Sale): void {
+    this._background.value = this._background.value.filter((other) => other !== sale);
+    sale.dispose();
+  }
+
+  dispose(): void {
+    for (const sale of this._background.value) sale.dispose();
+    this._background.value = [];
+    this._current.value?.dispose();
+    this._current.value = null;
+  }
+
+  /** What was chosen is given back, what is being booked or paid goes on. */
+  private leave(): void {
+    const sale = this._current.value;
+    if (sale === null) return;
+    this._current.value = null;
+    if (sale.isUnderWay) this._background.value = [...this._background.value, sale];
+    else sale.dispose();
+  }
+}
