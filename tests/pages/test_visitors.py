@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 import pytest
-from contract.house import SHOWING, SMALL_SHOWING, Premises, new_id
+from contract.house import PASSWORD, SHOWING, SMALL_SHOWING, Premises, new_id
 from contract.people import Caller
 from playwright.async_api import Page, WebSocketRoute, expect
 
@@ -27,7 +27,7 @@ from pages.audience import (
     seat,
     sees,
 )
-from pages.conftest import PHONE, OpenBox, OpenPage
+from pages.conftest import PHONE, OpenBox, OpenPage, signs_in
 
 Http = Callable[[Premises], Caller]
 
@@ -325,3 +325,25 @@ async def test_a_press_that_ends_beside_a_dialog_does_not_close_it(box: Premises
     await expect(dialog.get_by_label("Name")).to_have_value("Vic")
     await page.mouse.click(5, 5)
     await expect(dialog).not_to_be_attached()
+
+
+async def test_a_password_is_changed_once_however_often_that_is_pressed(box: Premises, open_page: OpenPage) -> None:
+    page = await open_page(box.url("/#/account"))
+    await signs_in(page, "alice")
+    await page.get_by_label("Current password").fill(PASSWORD.format("alice"))
+    await page.get_by_label("New password").fill("another long one")
+    await page.get_by_role("button", name="Change password").dblclick()
+    await expect(page.get_by_role("status").filter(has_text="Your password has been changed.")).to_be_visible()
+    assert await page.get_by_role("alert").count() == 0
+
+
+async def test_that_a_username_is_taken_is_said_of_the_username(open_box: OpenBox, open_page: OpenPage) -> None:
+    box = await open_box(auth={"allow_registration": True})
+    page = await open_page(box.url("/#/account"))
+    await page.get_by_role("button", name="Create an account").click()
+    for label, text in (("Name", "Alice"), ("E-mail", "a@example.org"), ("Password", "a long password")):
+        await page.get_by_label(label, exact=True).fill(text)
+    await page.get_by_label("Username").fill("alice")
+    await page.get_by_role("button", name="Create an account").click()
+    await expect(page.get_by_label("Username")).to_have_accessible_description(re.compile("This username is taken"))
+    await expect(page.get_by_label("Password")).not_to_have_attribute("aria-invalid", "true")

@@ -2,10 +2,10 @@
 
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
+import { useAsking } from "../shared/asking";
 import { Field } from "../shared/Field";
 import { isPassword } from "./accounts";
 import { useDesk } from "./context";
-import { useAsking } from "./lasting";
 import { say } from "./navigation";
 import { Action, Failure, Heading } from "./parts";
 import { texts } from "./texts";

@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import type { Booking, Payment } from "../box/wire";
 import { cents } from "../core/money";
 import { seatNames } from "../core/room";
+import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/Dialog";
 import { dayText, priceText, timeText } from "../shared/language";
 import { refusalText } from "../shared/refusals";
@@ -11,7 +12,6 @@ import { seatsText } from "../shared/seats";
 import { Ticket } from "../shared/Ticket";
 import { whoseIs } from "./concerned";
 import { useDesk } from "./context";
-import { useAsking } from "./lasting";
 import { Action, Failure, Go } from "./parts";
 import { texts } from "./texts";
 

@@ -2,13 +2,13 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { Showing } from "../box/wire";
+import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/Dialog";
 import { counted } from "../shared/language";
 import type { BookingList } from "./booking-list";
 import { type Concerned, concernedBy } from "./concerned";
 import { ConcernedPeople } from "./concerned-people";
 import { useDesk } from "./context";
-import { useAsking } from "./lasting";
 import { Action, Failure } from "./parts";
 import { whenText } from "./sentences";
 import { texts } from "./texts";

@@ -3,6 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import type { Room, Showing } from "../box/wire";
+import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/Dialog";
 import { counted, language } from "../shared/language";
 import { BookingList } from "./booking-list";
@@ -20,7 +21,7 @@ import {
   timeTyped,
   updateOf,
 } from "./drafts";
-import { useAsked, useAsking, useOwned } from "./lasting";
+import { useAsked, useOwned } from "./lasting";
 import { go } from "./navigation";
 import { Action, Failure, Go, Heading } from "./parts";
 import { conflictsOf } from "./repeating";

@@ -1,6 +1,6 @@
 /** What a view owns as long as it is drawn, and what it asks the box for. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
 /** Made once for each `key`, and disposed of when the key changes or the view goes. */
 export function useOwned<T extends { dispose(): void }>(make: () => T, key: string): T {
@@ -8,39 +8,6 @@ export function useOwned<T extends { dispose(): void }>(make: () => T, key: stri
   const owned = useMemo(make, [key]);
   useEffect(() => () => owned.dispose(), [owned]);
   return owned;
-}
-
-export interface Asking {
-  isBusy: boolean;
-  /** What was raised last, until it is asked again. */
-  failure: unknown;
-  /** Do it, unless something is under way already. Resolves with whether it worked. */
-  run(what: () => Promise<void>): Promise<boolean>;
-  forget(): void;
-}
-
-/** One thing at a time that is asked of the box, and what came of it. */
-export function useAsking(): Asking {
-  const [isBusy, setBusy] = useState(false);
-  const [failure, setFailure] = useState<unknown>(null);
-  const busy = useRef(false);
-  const run = async (what: () => Promise<void>): Promise<boolean> => {
-    if (busy.current) return false;
-    busy.current = true;
-    setBusy(true);
-    setFailure(null);
-    try {
-      await what();
-      return true;
-    } catch (raised) {
-      setFailure(raised);
-      return false;
-    } finally {
-      busy.current = false;
-      setBusy(false);
-    }
-  };
-  return { isBusy, failure, run, forget: () => setFailure(null) };
 }
 
 /** Something that is asked for again whenever it may have changed: `key` says what, `renewed` grows. */

@@ -2,6 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
+import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/Dialog";
 import { Field } from "../shared/Field";
 import {
@@ -13,7 +14,6 @@ import {
   problemsOf,
 } from "./accounts";
 import { useDesk } from "./context";
-import { useAsking } from "./lasting";
 import { Action, Failure } from "./parts";
 import { focusFirstProblem } from "./showing-fields";
 import { texts } from "./texts";

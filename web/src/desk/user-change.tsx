@@ -3,11 +3,11 @@
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import type { ListedUser } from "../box/wire";
+import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/Dialog";
 import { Field } from "../shared/Field";
 import { ACCOUNT_ROLES, calledBy, isPassword } from "./accounts";
 import { useDesk } from "./context";
-import { useAsking } from "./lasting";
 import { Action, Failure } from "./parts";
 import { texts } from "./texts";
 

@@ -1,10 +1,11 @@
-/** A form for a username and a password. Needs the box; `onDone` is called with who signed in, `isWelcome` may say who
- * is not (the desk's page: only managers), with the sentence why, and is asked before anybody is told. */
+/** A form for a username and a password. Needs the box; `onDone` is called with who signed in. Of whom a page is not for,
+ * as a visitor at a kiosk, `isWelcome` gives the sentence why: they are signed out again. */
 
 import { useState } from "preact/hooks";
 import type { Box } from "../box/box";
 import { RefusedError } from "../box/http";
 import type { User } from "../box/wire";
+import { useAsking } from "./asking";
 import { Field } from "./Field";
 import { inLanguage } from "./language";
 import { failureText } from "./refusals";
@@ -26,28 +27,24 @@ export interface SignInProps {
 }
 
 export function SignIn({ box, onDone, isWelcome }: SignInProps) {
-  const [error, setError] = useState<string | null>(null);
-  const [isBusy, setBusy] = useState(false);
-  const sent = async (event: SubmitEvent) => {
+  const asking = useAsking();
+  const [objection, setObjection] = useState<string | null>(null);
+  const sent = (event: SubmitEvent) => {
     event.preventDefault();
-    if (isBusy) return;
     const entered = new FormData(event.target as HTMLFormElement);
-    setBusy(true);
-    setError(null);
-    try {
+    return asking.run(async () => {
+      setObjection(null);
       const user = await box.signIn(String(entered.get("username")).trim(), String(entered.get("password")));
-      const objection = isWelcome?.(user) ?? null;
-      if (objection === null) onDone?.(user);
+      const why = isWelcome?.(user) ?? null;
+      if (why === null) onDone?.(user);
       else {
-        setError(objection);
+        setObjection(why);
         await box.signOut();
       }
-    } catch (failure) {
-      setError(failure instanceof RefusedError && failure.status === 401 ? texts.value.wrong : failureText(failure));
-    } finally {
-      setBusy(false);
-    }
+    });
   };
+  const { failure, isBusy } = asking;
+  const isWrong = failure instanceof RefusedError && failure.status === 401;
   const said = texts.value;
   return (
     <form class="stack" onSubmit={(event) => void sent(event)}>
@@ -58,7 +55,7 @@ export function SignIn({ box, onDone, isWelcome }: SignInProps) {
         type="password"
         autocomplete="current-password"
         required
-        error={error}
+        error={objection ?? (isWrong ? said.wrong : failure === null ? null : failureText(failure))}
       />
       <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
         {said.go}

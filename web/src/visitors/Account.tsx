@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
+import { useAsking } from "../shared/asking";
 import { Field } from "../shared/Field";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { mustSignIn } from "../shared/LinkNotice";
@@ -100,33 +101,26 @@ export function Account() {
 
 /** What a form says below it: that it was done, or why not. */
 function useForm(ask: (entered: (name: string) => string) => Promise<unknown>, done: () => string) {
+  const { failure, isBusy, run } = useAsking();
   const [note, setNote] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async (event: SubmitEvent) => {
+  const onSubmit = async (event: SubmitEvent) => {
     event.preventDefault();
-    const form = event.target as HTMLFormElement;
-    const data = new FormData(form);
+    const data = new FormData(event.target as HTMLFormElement);
     setNote(null);
-    setError(null);
-    try {
-      await ask((name) => String(data.get(name)));
-      setNote(done());
-    } catch (failure) {
-      setError(failure);
-    }
+    if (await run(() => ask((name) => String(data.get(name))))) setNote(done());
   };
-  return { note, error, submit };
+  return { note, failure, isBusy, onSubmit: (event: SubmitEvent) => void onSubmit(event) };
 }
 
 function Details() {
   const user = box.session.value?.user;
   const said = texts.value;
-  const { note, error, submit } = useForm(
+  const { note, failure, isBusy, onSubmit } = useForm(
     (entered) => box.changeMe({ name: entered("name").trim(), email: entered("email").trim() }),
     () => texts.value.saved,
   );
   return (
-    <form class="stack" aria-labelledby="details-title" onSubmit={(event) => void submit(event)}>
+    <form class="stack" aria-labelledby="details-title" onSubmit={onSubmit}>
       <h2 id="details-title">{said.details}</h2>
       <Field label={said.name} name="name" autocomplete="name" value={user?.name ?? ""} maxlength={100} required />
       <Field
@@ -137,10 +131,10 @@ function Details() {
         value={user?.email ?? ""}
         maxlength={254}
         required
-        error={error === null ? null : failureText(error)}
+        error={failure === null ? null : failureText(failure)}
       />
       <div class="row">
-        <button class="button" type="submit">
+        <button class="button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
           {said.save}
         </button>
         <span role="status">{note}</span>
@@ -151,13 +145,13 @@ function Details() {
 
 function Password({ username }: { username: string }) {
   const said = texts.value;
-  const { note, error, submit } = useForm(
+  const { note, failure, isBusy, onSubmit } = useForm(
     (entered) => box.changePassword(username, entered("old"), entered("new")),
     () => texts.value.changed,
   );
-  const isWrong = error instanceof RefusedError && error.status === 403;
+  const isWrong = failure instanceof RefusedError && failure.status === 403;
   return (
-    <form class="stack" aria-labelledby="password-title" onSubmit={(event) => void submit(event)}>
+    <form class="stack" aria-labelledby="password-title" onSubmit={onSubmit}>
       <h2 id="password-title">{said.password}</h2>
       <input class="unseen" tabIndex={-1} aria-hidden="true" autocomplete="username" value={username} readOnly />
       <Field
@@ -177,10 +171,10 @@ function Password({ username }: { username: string }) {
         minlength={10}
         maxlength={1024}
         required
-        error={error === null || isWrong ? null : failureText(error)}
+        error={failure === null || isWrong ? null : failureText(failure)}
       />
       <div class="row">
-        <button class="button" type="submit">
+        <button class="button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
           {said.change}
         </button>
         <span role="status">{note}</span>

@@ -1,7 +1,8 @@
 /** Who books: a name and an e-mail, an account, or a new account. `onDone` is called once somebody is signed in. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { RefusedError } from "../box/http";
+import { useAsking } from "../shared/asking";
 import { Field } from "../shared/Field";
 import { inLanguage } from "../shared/language";
 import { failureText } from "../shared/refusals";
@@ -85,35 +86,23 @@ export function WhoAreYou({ way, onWay, onDone = () => {} }: WhoAreYouProps) {
   );
 }
 
-function useSending(onDone: () => void) {
-  const [error, setError] = useState<string | null>(null);
-  const [isBusy, setBusy] = useState(false);
-  const send = async (event: SubmitEvent, ask: (entered: (name: string) => string) => Promise<unknown>) => {
+/** What is typed in a form, sent once at a time. */
+function useForm(ask: (entered: (name: string) => string) => Promise<unknown>, onDone: () => void) {
+  const { failure, isBusy, run } = useAsking();
+  const onSubmit = async (event: SubmitEvent) => {
     event.preventDefault();
-    if (isBusy) return;
     const form = new FormData(event.target as HTMLFormElement);
-    setBusy(true);
-    setError(null);
-    try {
-      await ask((name) => (name === "password" ? String(form.get(name)) : String(form.get(name)).trim()));
-      onDone();
-    } catch (failure) {
-      setError(failure instanceof RefusedError && failure.status === 409 ? texts.value.taken : failureText(failure));
-    } finally {
-      setBusy(false);
-    }
+    const entered = (name: string) => (name === "password" ? String(form.get(name)) : String(form.get(name)).trim());
+    if (await run(() => ask(entered))) onDone();
   };
-  return { error, isBusy, send };
+  return { failure, isBusy, onSubmit: (event: SubmitEvent) => void onSubmit(event) };
 }
 
 function Visit({ onDone }: { onDone: () => void }) {
-  const { error, isBusy, send } = useSending(onDone);
+  const { failure, isBusy, onSubmit } = useForm((entered) => box.visit(entered("name"), entered("email")), onDone);
   const said = texts.value;
   return (
-    <form
-      class="stack"
-      onSubmit={(event) => void send(event, (entered) => box.visit(entered("name"), entered("email")))}
-    >
+    <form class="stack" onSubmit={onSubmit}>
       <p class="soft">{said.visitHint}</p>
       <Field label={said.name} name="name" autocomplete="name" hint={said.nameHint} maxlength={100} required />
       <Field
@@ -124,7 +113,7 @@ function Visit({ onDone }: { onDone: () => void }) {
         autocapitalize="none"
         maxlength={254}
         required
-        error={error}
+        error={failure === null ? null : failureText(failure)}
       />
       <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
         {said.go.visit}
@@ -134,22 +123,20 @@ function Visit({ onDone }: { onDone: () => void }) {
 }
 
 function Register({ onDone }: { onDone: () => void }) {
-  const { error, isBusy, send } = useSending(onDone);
+  const { failure, isBusy, onSubmit } = useForm(
+    (entered) =>
+      box.register({
+        username: entered("username"),
+        password: entered("password"),
+        name: entered("name"),
+        email: entered("email"),
+      }),
+    onDone,
+  );
+  const isTaken = failure instanceof RefusedError && failure.status === 409;
   const said = texts.value;
   return (
-    <form
-      class="stack"
-      onSubmit={(event) =>
-        void send(event, (entered) =>
-          box.register({
-            username: entered("username"),
-            password: entered("password"),
-            name: entered("name"),
-            email: entered("email"),
-          }),
-        )
-      }
-    >
+    <form class="stack" onSubmit={onSubmit}>
       <Field label={said.name} name="name" autocomplete="name" maxlength={100} required />
       <Field
         label={said.email}
@@ -168,6 +155,7 @@ function Register({ onDone }: { onDone: () => void }) {
         hint={said.usernameHint}
         pattern="[a-z0-9._\-]{3,32}"
         required
+        error={isTaken ? said.taken : null}
       />
       <Field
         label={said.password}
@@ -178,7 +166,7 @@ function Register({ onDone }: { onDone: () => void }) {
         minlength={10}
         maxlength={1024}
         required
-        error={error}
+        error={failure === null || isTaken ? null : failureText(failure)}
       />
       <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
         {said.go.register}
