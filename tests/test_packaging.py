@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -31,6 +32,8 @@ from plugins.pages.files import PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = "plugins/pages/built/"
+PATIENCE = 110.0
+"""How long pip may take, in seconds; with a cache it takes fifteen."""
 
 MAKE_SDIST = """
 import json, sys, building
@@ -58,14 +61,17 @@ class Packages:
 
 
 def pip(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Raises TimeoutExpired where a registry does not answer, before pytest would end all tests for it."""
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            told, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # npm too
+            raise
+    assert process.returncode == 0, told
 
 
 @pytest.fixture(scope="module")
