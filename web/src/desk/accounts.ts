@@ -1,11 +1,11 @@
 /** Accounts: which are looked for, and what a new one needs. */
 
 import type { ListedUser } from "../box/wire";
+import { isEmail } from "../core/email";
 
 export const SHORTEST_PASSWORD = 10;
 const LONGEST_PASSWORD = 1024;
 const USERNAME = /^[a-z0-9._-]{3,32}$/;
-const EMAIL = /^[^\s@<>()[\],;:\\"]+@[^\s@<>()[\],;:\\".]+(\.[^\s@<>()[\],;:\\".]+)+$/;
 
 export type AccountRole = "customer" | "kiosk" | "manager";
 export const ACCOUNT_ROLES: readonly AccountRole[] = ["customer", "kiosk", "manager"];
@@ -19,8 +19,6 @@ export interface AccountDraft {
 }
 
 export type AccountProblem = "username" | "password" | "email";
-
-export const isEmail = (text: string): boolean => EMAIL.test(text.trim());
 
 /** The box counts bytes; so does this. */
 export function isPassword(text: string): boolean {

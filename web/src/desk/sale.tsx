@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Confirmation, Seat, Showing } from "../box/wire";
+import { isEmail } from "../core/email";
 import { cents, priceOf, total } from "../core/money";
 import { seatNames } from "../core/room";
 import { Countdown } from "../shared/Countdown";
@@ -10,7 +11,7 @@ import { priceText } from "../shared/language";
 import { refusalText } from "../shared/refusals";
 import { seatsText, seatText } from "../shared/seats";
 import { Ticket } from "../shared/Ticket";
-import { calledBy, isEmail } from "./accounts";
+import { calledBy } from "./accounts";
 import { useDesk } from "./context";
 import { CustomerChoice } from "./customer";
 import { Action, Failure } from "./parts";

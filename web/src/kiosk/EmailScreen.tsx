@@ -1,13 +1,14 @@
 /** Whether the booking is to carry an address, typed on keys that are made for it. */
 
 import { useState } from "preact/hooks";
+import { isEmail } from "../core/email";
 import { total } from "../core/money";
 import { Countdown } from "../shared/Countdown";
 import { Field } from "../shared/Field";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { priceText } from "../shared/language";
 import { seatsText } from "../shared/seats";
-import { isPlausible, typed } from "./email";
+import { typed } from "./email";
 import { Heading } from "./Heading";
 import { Keyboard } from "./Keyboard";
 import type { Kiosk } from "./kiosk";
@@ -26,7 +27,7 @@ export function EmailScreen({ kiosk }: { kiosk: Kiosk }) {
   };
   const book = (event: Event) => {
     event.preventDefault();
-    if (isPlausible(email)) kiosk.book(email.trim());
+    if (isEmail(email)) kiosk.book(email.trim());
     else setOdd(true);
   };
   const [showing, seats, until] = [kiosk.showing.value, kiosk.seats.value, kiosk.order.value?.expiresAt.value ?? null];

@@ -1,7 +1,6 @@
-/** E-mail addresses typed by finger: what the keys do, and whether the result can be one. */
+/** E-mail addresses typed by finger: what the keys do. */
 
-/** The box takes no longer one. */
-export const LONGEST = 254;
+import { LONGEST_EMAIL } from "../core/email";
 
 export type Key =
   | { kind: "text"; text: string }
@@ -46,13 +45,5 @@ export function typed(text: string, key: Key): string {
     }
   };
   const result = next();
-  return result.length > LONGEST ? text : result;
-}
-
-/** Whether the box would take it for an address (plugins/auth/wire.py says the same). */
-export function isPlausible(email: string): boolean {
-  return (
-    email.length <= LONGEST &&
-    /^[^\s@<>()[\],;:\\"]+@[^\s@<>()[\],;:\\".]+(\.[^\s@<>()[\],;:\\".]+)+$/.test(email.trim())
-  );
+  return result.length > LONGEST_EMAIL ? text : result;
 }
