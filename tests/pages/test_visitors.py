@@ -206,6 +206,54 @@ async def test_a_showing_is_cancelled_while_somebody_looks_at_it(
     await expect(listed(page, SHOWING)).to_have_count(0)
 
 
+async def test_my_bookings_follow_a_showing_that_is_moved(box: Premises, open_page: OpenPage, http: Http) -> None:
+    page = await open_page(box.url(address(SHOWING)))
+    await enters(page, "Vic", "B3")
+    await books(page)
+    await page.get_by_role("link", name="All my bookings").click()
+    await expect(page.get_by_role("article")).to_contain_text("A film")
+    body = {"action": "update", "showing": {"showing_id": SHOWING, "title": "A film, moved"}}
+    assert (await http(box)("POST", "/api/showings", body, who="manager")).status == 200
+    await expect(page.get_by_role("article")).to_contain_text("A film, moved")
+
+
+async def test_two_tabs_of_a_browser_are_one_persons(box: Premises, open_page: OpenPage) -> None:
+    page = await open_page(box.url(address(SHOWING)))
+    other = await page.context.new_page()
+    await other.goto(box.url(address(SMALL_SHOWING)))
+    await enters(page, "Vic", "B3")
+    await expect(other.get_by_role("link", name="Vic")).to_be_visible()
+    await chooses(other, "A1")
+    await books(other)
+    await sees(page, "B3", "kept for you")
+    await page.get_by_role("link", name="Vic").click()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(other.get_by_role("link", name="Sign in")).to_be_visible()
+
+
+async def test_after_a_booking_that_failed_a_showing_can_be_booked_again(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    network = Network()
+    page = await open_page(box.url(address(SHOWING)), network)
+    await is_live(page)
+    network.loses = lambda message: b"seats/status" in message
+    network.swallows = lambda message: b"seats/hold" in message
+    await seat(page, "B3").click()
+    await says_who(page, "Vic")
+    await sees(page, "B3", "chosen, one moment")
+    body = {"showing_id": SHOWING, "seat_ids": [box.seats[10]], "timestamp": "t", "booking_id": new_id()}
+    booked = await http(box)("POST", "/api/bookings", body, who="alice")
+    await book_button(page).click()
+    await is_told(page, "B3 has just gone to somebody else.")
+    network.loses = network.swallows = lambda message: False
+    await http(box)("DELETE", f"/api/bookings/{booked.body['booking_id']}", who="alice")
+    await page.get_by_role("link", name="What is on").first.click()
+    await listed(page, SHOWING).first.click()
+    await chooses(page, "B3", "B4")
+    await books(page)
+
+
 async def test_a_title_is_text_whatever_is_in_it(box: Premises, open_page: OpenPage, http: Http) -> None:
     title = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
     body = {"action": "update", "showing": {"showing_id": SHOWING, "title": title}}

@@ -24,7 +24,7 @@ const texts = inLanguage({
     loading: "The showing is being fetched…",
     gone: "This showing is not on any more",
     goneMore: "It is over, or was taken off the programme.",
-    cancelled: "This showing has been cancelled. Whoever had booked gets told, and their booking is cancelled, too.",
+    cancelled: "This showing has been cancelled. All bookings for it are cancelled, too.",
     moved: (day: string, time: string, room: string) =>
       `This showing has moved: it is now on ${day} at ${time}, ${room}.`,
     closed: "Sales for this showing have closed. Ask at the desk whether there is still a seat.",
@@ -36,8 +36,8 @@ const texts = inLanguage({
     back: "Nu te zien",
     loading: "De voorstelling wordt opgehaald…",
     gone: "Deze voorstelling staat niet meer op het programma",
-    goneMore: "De voorstelling is voorbij, of is afgelast.",
-    cancelled: "Deze voorstelling is afgelast. Wie geboekt had, krijgt bericht; ook die boekingen zijn geannuleerd.",
+    goneMore: "Ze is voorbij, of gaat niet door.",
+    cancelled: "Deze voorstelling gaat niet door. Alle boekingen ervoor zijn geannuleerd.",
     moved: (day: string, time: string, room: string) =>
       `Deze voorstelling is verplaatst: nu op ${day} om ${time}, ${room}.`,
     closed: "De verkoop voor deze voorstelling is gesloten. Vraag aan de kassa of er nog plaats is.",

@@ -5,6 +5,7 @@ import type { Order } from "../box/order";
 import type { Seat, Showing } from "../box/wire";
 import { seatNames } from "../core/room";
 import { inLanguage } from "../shared/language";
+import { refusalText } from "../shared/refusals";
 import { seatsText } from "../shared/seats";
 import { box } from "./page";
 
@@ -41,7 +42,8 @@ export function UnderWay({ order, showing, seats = [], isFocused = false }: Unde
     if (isFocused) heading.current?.focus();
   }, []);
   const said = texts.value;
-  const link = box.link.value;
+  const link = box.link.value === "connecting" ? "live" : box.link.value;
+  const hindrance = box.hindrance.value;
   const ids = order.seats.value;
   const known = seats.filter((seat) => ids.includes(seat.seat_id));
   return (
@@ -55,7 +57,7 @@ export function UnderWay({ order, showing, seats = [], isFocused = false }: Unde
         {known.length > 0 ? seatNames(known) : seatsText(ids.length)}
       </p>
       <div role="status" class="stack tight">
-        <p>{link === "reconnecting" ? said.reconnecting : link === "polling" ? said.polling : said.live}</p>
+        <p>{hindrance !== null && link !== "reconnecting" ? refusalText(hindrance) : said[link]}</p>
         {link === "reconnecting" && <p class="soft small">{said.leave}</p>}
       </div>
     </section>

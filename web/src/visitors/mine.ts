@@ -31,6 +31,9 @@ export class MyBookings {
       this.soon();
     });
     box.onConfirmation(() => this.soon());
+    box.onShowing(({ showing_id }) => {
+      if (this._list.peek()?.some(({ showing }) => showing.showing_id === showing_id)) this.soon();
+    });
   }
 
   private soon(): void {
