@@ -36,8 +36,8 @@ const texts = inLanguage({
     back: "Nu te zien",
     loading: "De voorstelling wordt opgehaald…",
     gone: "Deze voorstelling staat niet meer op het programma",
-    goneMore: "Ze is voorbij, of gaat niet door.",
-    cancelled: "Deze voorstelling gaat niet door. Alle boekingen ervoor zijn geannuleerd.",
+    goneMore: "De voorstelling is voorbij, of is afgelast.",
+    cancelled: "Deze voorstelling is afgelast. Alle boekingen ervoor zijn geannuleerd.",
     moved: (day: string, time: string, room: string) =>
       `Deze voorstelling is verplaatst: nu op ${day} om ${time}, ${room}.`,
     closed: "De verkoop voor deze voorstelling is gesloten. Vraag aan de kassa of er nog plaats is.",
