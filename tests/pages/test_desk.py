@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from contract.house import SHOWING, SMALL_SHOWING, Premises, new_id
+from contract.house import SHOWING, SMALL_ROOM, SMALL_SHOWING, Premises, new_id
 from contract.people import Caller
 from playwright.async_api import Page, expect
 
@@ -27,7 +27,7 @@ from pages.audience import (
     seat,
     sees,
 )
-from pages.conftest import OpenPage, WebSockets, signs_in
+from pages.conftest import OpenBox, OpenPage, WebSockets, signs_in
 
 Http = Callable[[Premises], Caller]
 
@@ -96,6 +96,21 @@ async def test_a_booked_seat_says_whose_it_is(box: Premises, open_page: OpenPage
     await seat(desk, "B1").click()
     await expect(desk.locator("main")).to_contain_text(booked["number"])
     await expect(desk.locator("main")).to_contain_text("Alice")
+
+
+async def test_when_sales_close_it_is_said_at_once(open_box: OpenBox, open_page: OpenPage) -> None:
+    box = await open_box(booking={"sales_close_minutes": 0})
+    soon = {
+        "showing_id": new_id(),
+        "title": "A film that begins",
+        "room_id": SMALL_ROOM,
+        "starts_at": datetime.fromtimestamp(box.clock() + 6, UTC).isoformat(),
+        "price": "9.50",
+    }
+    box.import_more({"showings": [soon]})
+    desk = await open_desk(box, open_page, f"/showing/{soon['showing_id']}")
+    await expect(desk.get_by_role("heading", name="At the counter")).to_be_visible()
+    await expect(desk.get_by_text("Sales for this showing have closed.")).to_be_visible()
 
 
 # The programme

@@ -5,6 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Booking, Seat, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
 import { cents } from "../core/money";
+import { isOnSale } from "../core/onsale";
 import { counted, dayText, priceText, timeText } from "../shared/language";
 import { SeatPlan } from "../shared/SeatPlan";
 import { seatsText, seatText, seatTypeText } from "../shared/seats";
@@ -15,7 +16,7 @@ import { CancelShowing } from "./cancel-showing";
 import { concernedBy } from "./concerned";
 import { CopyEmails } from "./concerned-people";
 import { useDesk } from "./context";
-import { useAsked, useOwned } from "./lasting";
+import { useAsked, useByClock, useOwned } from "./lasting";
 import { replace, say } from "./navigation";
 import { Action, Failure, Fullness, Go, Heading } from "./parts";
 import { SaleCard } from "./sale";
@@ -69,7 +70,7 @@ function Present({ showing, bookingId, isNew }: ShowingViewProps & { showing: Sh
   const { box } = useDesk();
   const { showing_id } = showing;
   const list = useOwned(() => new BookingList(box, showing_id), showing_id);
-  const state = stateOf(showing, box.now());
+  const state = useByClock((now) => stateOf(showing, now));
   const said = texts.value.showing;
   return (
     <div class="stack loose">
@@ -87,12 +88,12 @@ function Present({ showing, bookingId, isNew }: ShowingViewProps & { showing: Sh
 }
 
 function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; isNew: boolean }) {
-  const { box, cinema } = useDesk();
+  const { cinema } = useDesk();
   const [isCancelling, setCancelling] = useState(false);
   const { timezone } = cinema;
   const { showing_id, starts_at, ends_at, currency } = showing;
   const said = texts.value.showing;
-  const state = stateOf(showing, box.now());
+  const state = useByClock((now) => stateOf(showing, now));
   const day = dayOf(Date.parse(starts_at), timezone);
   const prices = [
     priceText(cents(showing.price), currency),
@@ -171,8 +172,7 @@ function Counter({ showing, list, bookingId }: CounterProps) {
   const sale = entered?.order.showingId === showing_id ? entered : null;
 
   const plan = box.plan.value?.showing_id === showing_id ? box.plan.value : null;
-  const closesAt = Date.parse(showing.starts_at) + cinema.booking.sales_close_minutes * 60_000;
-  const isClosed = box.now() >= closesAt;
+  const isClosed = useByClock((now) => !isOnSale(showing, cinema.booking.sales_close_minutes, now));
   const order = sale?.order;
   const chosen = useMemo(() => new Set(order?.seats.value), [order?.seats.value]);
   const selected = list.bookings.value?.find(({ booking_id }) => booking_id === bookingId);

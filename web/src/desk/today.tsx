@@ -6,7 +6,7 @@ import { Field } from "../shared/Field";
 import { counted, dateText, timeText } from "../shared/language";
 import { useDesk } from "./context";
 import { Feed } from "./feed";
-import { useAsked } from "./lasting";
+import { useAsked, useByClock } from "./lasting";
 import { go } from "./navigation";
 import { Failure, Fullness, Go, Heading } from "./parts";
 import { isDay } from "./route";
@@ -14,7 +14,7 @@ import { texts } from "./texts";
 
 export function TodayView({ day: chosen, isNew }: { day: string | null; isNew: boolean }) {
   const { box, cinema, programme } = useDesk();
-  const today = dayOf(box.now(), cinema.timezone);
+  const today = useByClock((now) => dayOf(now, cinema.timezone));
   const day = chosen ?? today;
   const asked = useAsked(() => programme.ask(day, day), day, box.renewed.value);
   const showings = programme.onDay(day, cinema.timezone);
@@ -106,8 +106,8 @@ function DaySummary({ showings }: { showings: readonly Showing[] }) {
 }
 
 function DayShowing({ showing }: { showing: Showing }) {
-  const { box, cinema } = useDesk();
-  const state = stateOf(showing, box.now());
+  const { cinema } = useDesk();
+  const state = useByClock((now) => stateOf(showing, now));
   const said = texts.value.today;
   return (
     <li class="day-showing" data-state={state}>

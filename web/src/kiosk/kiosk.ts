@@ -7,6 +7,7 @@ import { batch, computed, effect, type ReadonlySignal, signal, untracked } from 
 import type { Box } from "../box/box";
 import { Order } from "../box/order";
 import type { Seat, Showing, Ticket, User } from "../box/wire";
+import { isOnSale } from "../core/onsale";
 import { language, speak, spoken } from "../shared/language";
 import { type Flow, START, type Step, stepped, whenAlone } from "./flow";
 import { Idleness } from "./idle";
@@ -62,7 +63,10 @@ export class Kiosk {
     this.isOnSale = computed(() => {
       const flow = this._flow.value;
       const known = box.showings.value;
-      return flow.screen === "start" || known === null || known.some(({ showing_id }) => showing_id === flow.showingId);
+      if (flow.screen === "start" || known === null) return true;
+      const showing = known.find(({ showing_id }) => showing_id === flow.showingId);
+      const closes = box.cinema.value?.booking.sales_close_minutes ?? 0;
+      return showing !== undefined && isOnSale(showing, closes, this._now.value);
     });
   }
 

@@ -3,14 +3,13 @@
 import type { Showing } from "../box/wire";
 import { byDay, dayAfter, dayOf } from "../core/days";
 import { cents } from "../core/money";
+import { isOnSale } from "../core/onsale";
 
 export interface ProgrammeDay {
   /** As `2030-01-31`. */
   day: string;
   showings: readonly Showing[];
 }
-
-const MINUTE = 60_000;
 
 /** The days on which something is still sold, in order. `now` is the box's; sales end `closeMinutes` after the start. */
 export function programmeOf(
@@ -19,9 +18,7 @@ export function programmeOf(
   now: number,
   closeMinutes: number,
 ): readonly ProgrammeDay[] {
-  const onSale = showings.filter(
-    (showing) => showing.status === "scheduled" && now < Date.parse(showing.starts_at) + closeMinutes * MINUTE,
-  );
+  const onSale = showings.filter((showing) => isOnSale(showing, closeMinutes, now));
   return byDay(onSale, timezone).map(([day, shown]) => ({ day, showings: shown }));
 }
 

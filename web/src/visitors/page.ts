@@ -2,7 +2,9 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Box } from "../box/box";
+import type { Showing } from "../box/wire";
 import { dayAfter, dayOf } from "../core/days";
+import { isOnSale as isOnSaleUntil } from "../core/onsale";
 import { dateText, inLanguage } from "../shared/language";
 import { MyBookings } from "./mine";
 import { Orders } from "./orders";
@@ -26,9 +28,8 @@ export function useNow(every = 5_000): number {
 }
 
 /** Whether a showing can still be booked at a moment. */
-export function isOnSale(showing: { starts_at: string }, now: number): boolean {
-  const minutes = box.cinema.value?.booking.sales_close_minutes ?? 0;
-  return now < Date.parse(showing.starts_at) + minutes * 60_000;
+export function isOnSale(showing: Showing, now: number): boolean {
+  return isOnSaleUntil(showing, box.cinema.value?.booking.sales_close_minutes ?? 0, now);
 }
 
 const texts = inLanguage({
