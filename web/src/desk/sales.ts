@@ -11,7 +11,7 @@ import { Order } from "../box/order";
 import type { BookingRequest, ListedUser, Payment } from "../box/wire";
 
 const KeptPayment = v.picklist(["none", "cash", "card", "other"]);
-/** By the showing: of one showing there is at most one booking under way. */
+/** By the booking, until it is known what became of it. */
 const KeptPayments = v.record(v.string(), KeptPayment);
 
 export type PaymentChoice = v.InferOutput<typeof KeptPayment>;
@@ -46,7 +46,7 @@ export class Sale {
   /** Go on with one whose booking was asked for before the page was loaded anew. */
   static resumed(box: Box, request: BookingRequest): Sale {
     const sale = new Sale(box, Order.resumed(box, request));
-    sale.paid.value = box.memory.get("payments", KeptPayments)?.[request.showing_id] ?? "none";
+    sale.paid.value = box.memory.get("payments", KeptPayments)?.[request.booking_id] ?? "none";
     sale.email.value = request.email ?? "";
     if (request.user_id !== undefined) {
       box.http.users().then(
@@ -68,7 +68,7 @@ export class Sale {
     const address = this.email.value.trim();
     const customer = this.customer.value;
     this.box.memory.set("payment", this.paid.value);
-    this.keepPayment(this.paid.value);
+    this.keepPayment(this.order.id, this.paid.value);
     await this.order.book({
       ...(address === "" ? {} : { email: address }),
       ...(customer === null ? {} : { user_id: customer.user_id }),
@@ -97,16 +97,14 @@ export class Sale {
   }
 
   private booked(): void {
-    this.keepPayment(null);
     const payment = this.paid.value;
     if (payment !== "none") void this.pay(payment);
   }
 
-  private keepPayment(payment: PaymentChoice | null): void {
-    const kept = { ...this.box.memory.get("payments", KeptPayments) };
-    if (payment === null) delete kept[this.order.showingId];
-    else kept[this.order.showingId] = payment;
-    this.box.memory.set("payments", kept);
+  private keepPayment(bookingId: string, payment: PaymentChoice): void {
+    const awaited = new Set(this.box.unresolved.map(({ booking_id }) => booking_id));
+    const kept = Object.entries(this.box.memory.get("payments", KeptPayments) ?? {}).filter(([id]) => awaited.has(id));
+    this.box.memory.set("payments", Object.fromEntries([...kept, [bookingId, payment]]));
   }
 }
 
