@@ -168,6 +168,41 @@ async def test_a_showing_that_is_cancelled_is_told_to_all_whom_it_concerns(
     assert [one["status"] for one in (await http(box)("GET", "/api/bookings", who="alice")).body] == ["cancelled"]
 
 
+def deaf() -> Network:
+    """A network that loses what is told of bookings: who wants to know of them has to ask."""
+    network = Network()
+    network.loses = lambda message: b"booking/confirm" in message
+    return network
+
+
+async def test_who_books_while_a_showing_is_being_cancelled_is_among_whom_it_concerns(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}", deaf())
+    await is_live(desk)
+    await expect(desk.get_by_text("Nobody has booked yet.")).to_be_visible()
+    await books(http, box, "bob", *box.seats[2:4])
+    await desk.get_by_role("button", name="Cancel the showing").click()
+    dialog = desk.get_by_role("dialog")
+    await expect(dialog).to_contain_text("bob@example.org")
+    await books(http, box, "alice", *box.seats[:2])
+    await dialog.get_by_role("button", name="Cancel the showing and 1 booking").click()
+    await expect(dialog).to_contain_text("It concerns 2 bookings with 4 seats.")
+    await expect(dialog).to_contain_text("alice@example.org")
+
+
+async def test_who_books_while_a_showing_is_being_moved_is_among_whom_it_concerns(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}/change", deaf())
+    await is_live(desk)
+    before = time_of((await showing(http, box))["starts_at"])
+    await desk.get_by_label("Starts at").fill("23:45" if before != "23:45" else "23:30")
+    await books(http, box, "bob", *box.seats[2:4])
+    await desk.get_by_role("button", name="Save the changes").click()
+    await expect(desk.get_by_role("dialog")).to_contain_text("bob@example.org")
+
+
 async def test_a_showing_is_repeated_over_days(box: Premises, open_page: OpenPage, http: Http) -> None:
     visitor = await open_page(box.url("/"))
     await is_live(visitor)
