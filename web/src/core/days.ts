@@ -24,6 +24,13 @@ export function dayAfter(day: string, days = 1): string {
   return new Date(Date.parse(`${day}T12:00:00Z`) + days * 1440 * MINUTE).toISOString().slice(0, 10);
 }
 
+/** How a day is called: today, tomorrow, or by its date. */
+export function nearness(day: string, timezone: string, now: number): "today" | "tomorrow" | "later" {
+  const today = dayOf(now, timezone);
+  if (day === today) return "today";
+  return day === dayAfter(today) ? "tomorrow" : "later";
+}
+
 /** `20:00`, by the cinema's clock. */
 export function clockTime(moment: number, language: string, timezone: string): string {
   return formatted(moment, language === "en" ? "en-GB" : language, timezone, { hour: "2-digit", minute: "2-digit" });

@@ -28,3 +28,10 @@ export function priceOf(showing: Pick<Showing, "price" | "prices">, seat: Pick<S
 export function total(showing: Pick<Showing, "price" | "prices">, seats: readonly Pick<Seat, "type">[]): number {
   return seats.reduce((sum, seat) => sum + priceOf(showing, seat), 0);
 }
+
+/** The least that a seat costs, in cents, and whether others cost more. */
+export function leastPrice(showing: Pick<Showing, "price" | "prices">): { cents: number; isOnly: boolean } {
+  const all = [showing.price, ...Object.values(showing.prices)].map(cents);
+  const least = Math.min(...all);
+  return { cents: least, isOnly: all.every((one) => one === least) };
+}

@@ -7,6 +7,7 @@ import { roomOf } from "../core/room";
 import { Countdown } from "../shared/Countdown";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { dayText, priceText, timeText } from "../shared/language";
+import { lossText } from "../shared/losses";
 import { refusalText } from "../shared/refusals";
 import { SeatPlan } from "../shared/SeatPlan";
 import { seatText } from "../shared/seats";
@@ -82,7 +83,7 @@ function Choice({ kiosk, order, showing, cinema }: ChoiceProps) {
   const until = order.expiresAt.value;
   return (
     <section class="choice" aria-labelledby="choice">
-      <Trouble order={order} />
+      <Trouble kiosk={kiosk} order={order} />
       <div class="choice-head">
         <h2 id="choice">{said.yourSeats}</h2>
         {until !== null && (
@@ -116,15 +117,10 @@ function Choice({ kiosk, order, showing, cinema }: ChoiceProps) {
 }
 
 /** What did not go as somebody wished, until they have read it or touched the next seat. */
-function Trouble({ order }: { order: Order }) {
+function Trouble({ kiosk, order }: { kiosk: Kiosk; order: Order }) {
   const [loss, refusal] = [order.loss.value, order.refusal.value];
   const text =
-    loss === null
-      ? refusal === null
-        ? null
-        : refusalText(refusal)
-      : { taken: refusalText("seats_unavailable"), expired: texts.value.expired, refused: "" }[loss.why] ||
-        refusalText(loss.why === "refused" ? loss.code : "");
+    loss !== null ? lossText(loss, kiosk.box.plan.value?.seats ?? []) : refusal !== null ? refusalText(refusal) : null;
   return (
     <div role="alert">
       {text !== null && (

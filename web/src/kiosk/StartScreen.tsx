@@ -1,14 +1,17 @@
 /** What is on, large enough to be read from across the foyer. */
 
 import type { Showing } from "../box/wire";
+import { fullness } from "../core/fullness";
+import { leastPrice } from "../core/money";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { useLater } from "../shared/LinkNotice";
 import { dateText, priceText, timeText } from "../shared/language";
+import { fullDayText, nearDayText } from "../shared/near";
 import { seatsLeftText } from "../shared/seats";
 import { Heading } from "./Heading";
 import type { Kiosk } from "./kiosk";
 import { Message } from "./Message";
-import { dayShown, fullness, isLong, leastPrice, nearness, type ProgrammeDay, programmeOf } from "./programme";
+import { dayShown, isLong, type ProgrammeDay, programmeOf } from "./programme";
 import { texts } from "./texts";
 import { GRACE } from "./times";
 
@@ -55,7 +58,7 @@ export function StartScreen({ kiosk }: { kiosk: Kiosk }) {
           {days.length > 1 && <DayTabs days={days} shown={shown.day} kiosk={kiosk} timezone={cinema.timezone} />}
           <section aria-labelledby="day">
             <h2 id="day" class="day-name">
-              {dayHeading(shown.day, cinema.timezone, kiosk.now.value)}
+              {fullDayText(shown.day, kiosk.now.value, cinema.timezone)}
             </h2>
             <ul class="films">
               {shown.showings.map((showing) => (
@@ -74,11 +77,6 @@ export function StartScreen({ kiosk }: { kiosk: Kiosk }) {
   );
 }
 
-function dayHeading(day: string, timezone: string, now: number): string {
-  const near = nearness(day, timezone, now);
-  return near === "later" ? dateText(day) : `${texts.value[near]}, ${dateText(day)}`;
-}
-
 interface DayTabsProps {
   days: readonly ProgrammeDay[];
   shown: string;
@@ -91,7 +89,7 @@ function DayTabs({ days, shown, kiosk, timezone }: DayTabsProps) {
     // biome-ignore lint/a11y/useSemanticElements: buttons, of which one is pressed, not a form's fieldset.
     <div class="day-tabs" role="group" aria-label={texts.value.days}>
       {days.map(({ day }) => {
-        const near = nearness(day, timezone, kiosk.now.value);
+        const near = nearDayText(day, kiosk.now.value, timezone);
         const [weekday, ...date] = dateText(day, "short").replace(",", "").split(" ");
         return (
           <button
@@ -102,8 +100,7 @@ function DayTabs({ days, shown, kiosk, timezone }: DayTabsProps) {
               kiosk.day.value = day;
             }}
           >
-            <span class="day-tab-name">{near === "later" ? weekday : texts.value[near]}</span>{" "}
-            <span class="day-tab-date">{date.join(" ")}</span>
+            <span class="day-tab-name">{near ?? weekday}</span> <span class="day-tab-date">{date.join(" ")}</span>
           </button>
         );
       })}

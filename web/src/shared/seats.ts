@@ -1,5 +1,6 @@
 /** Seats in words. */
 
+import { fullness } from "../core/fullness";
 import { counted, inLanguage } from "./language";
 
 const texts = inLanguage({
@@ -32,7 +33,7 @@ export const seatsText = (count: number): string => counted(count, texts.value.s
 
 /** How full a showing is: “96 seats left”, “Last 3 seats”, “Sold out”. */
 export function seatsLeftText(showing: { seats_available: number; seats_total: number }): string {
-  const { seats_available: left, seats_total: all } = showing;
-  if (left === 0) return texts.value.soldOut;
-  return counted(left, left <= Math.max(3, all / 10) ? texts.value.last : texts.value.left);
+  const full = fullness(showing);
+  if (full === "sold out") return texts.value.soldOut;
+  return counted(showing.seats_available, full === "last seats" ? texts.value.last : texts.value.left);
 }

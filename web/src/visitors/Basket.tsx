@@ -5,9 +5,9 @@ import type { Order } from "../box/order";
 import type { Seat, Showing } from "../box/wire";
 import { priceOf, total } from "../core/money";
 import { seatNames } from "../core/room";
-import type { Loss } from "../core/selection";
 import { Countdown } from "../shared/Countdown";
 import { counted, inLanguage, priceText } from "../shared/language";
+import { lossText } from "../shared/losses";
 import { refusalText } from "../shared/refusals";
 import { seatsText, seatText, seatTypeText } from "../shared/seats";
 import { box } from "./page";
@@ -27,12 +27,7 @@ const texts = inLanguage({
     total: "Total",
     book: (seats: string, cost: string) => `Book ${seats} for ${cost}`,
     pay: "You pay at the desk.",
-    taken: (seats: string, isOne: boolean) =>
-      `${seats} ${isOne ? "has" : "have"} just gone to somebody else. The plan is up to date; please choose again.`,
-    expired: (seats: string, isOne: boolean) =>
-      `The time was up, so ${seats} went back. Choose ${isOne ? "it" : "them"} again, if still free.`,
     ok: "All right",
-    theSeats: "your seats",
   },
   nl: {
     title: "Jouw stoelen",
@@ -48,12 +43,7 @@ const texts = inLanguage({
     total: "Totaal",
     book: (seats: string, cost: string) => `Boek ${seats} voor ${cost}`,
     pay: "Je betaalt aan de kassa.",
-    taken: (seats: string, isOne: boolean) =>
-      `${seats} ${isOne ? "is" : "zijn"} net door iemand anders gekozen. De plattegrond is bijgewerkt; kies gerust opnieuw.`,
-    expired: (seats: string, isOne: boolean) =>
-      `De tijd was om, dus ${seats} ${isOne ? "is" : "zijn"} weer vrij. Kies ${isOne ? "die" : "ze"} opnieuw als dat nog kan.`,
     ok: "Goed",
-    theSeats: "je stoelen",
   },
 });
 
@@ -166,12 +156,4 @@ function Kept({ order, names }: { order: Order; names: string }) {
       )}
     </p>
   );
-}
-
-/** What somebody lost, in a sentence that blames nobody. */
-export function lossText(loss: Loss, seats: readonly Seat[]): string {
-  if (loss.why === "refused") return refusalText(loss.code);
-  const known = seats.filter((seat) => loss.seat_ids.includes(seat.seat_id));
-  const names = known.length === 0 ? texts.value.theSeats : seatNames(known);
-  return texts.value[loss.why](names, loss.seat_ids.length === 1);
 }

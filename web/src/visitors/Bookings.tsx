@@ -7,11 +7,12 @@ import { cents } from "../core/money";
 import { seatNames } from "../core/room";
 import { Dialog } from "../shared/Dialog";
 import { dayText, inLanguage, priceText, timeText } from "../shared/language";
+import { fullDayText } from "../shared/near";
 import { refusalText } from "../shared/refusals";
 import { addressOf } from "./address";
 import { focusHeading, Heading } from "./Heading";
 import { remembered } from "./known";
-import { box, fullDayText, mine, timezone, useNow } from "./page";
+import { box, mine, timezone, useNow } from "./page";
 import { type Way, WhoAreYou } from "./WhoAreYou";
 
 const texts = inLanguage({
@@ -171,7 +172,7 @@ function One({ booking, now }: { booking: Booking; now: number }) {
   return (
     <article class="booking card" data-status={booking.status}>
       <div class="booking-what">
-        <p class="eyebrow">{fullDayText(dayOf(Date.parse(showing.starts_at), zone), now)}</p>
+        <p class="eyebrow">{fullDayText(dayOf(Date.parse(showing.starts_at), zone), now, zone)}</p>
         <h3>{showing.title}</h3>
         <p class="figures">
           {timeText(showing.starts_at, zone)}–{timeText(showing.ends_at, zone)} · {showing.room} · {seats}

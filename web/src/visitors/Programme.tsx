@@ -3,13 +3,14 @@
 import { useRef } from "preact/hooks";
 import type { Showing } from "../box/wire";
 import { byDay } from "../core/days";
-import { cents } from "../core/money";
+import { leastPrice } from "../core/money";
 import { useLater } from "../shared/LinkNotice";
 import { dateText, inLanguage, priceText, timeText } from "../shared/language";
+import { nearDayText } from "../shared/near";
 import { addressOf } from "./address";
 import { Fullness } from "./Fullness";
 import { Heading } from "./Heading";
-import { box, isOnSale, nearDayText, timezone, useNow } from "./page";
+import { box, isOnSale, timezone, useNow } from "./page";
 
 const texts = inLanguage({
   en: {
@@ -62,7 +63,7 @@ function Days({ showings }: { showings: readonly Showing[] }) {
         <nav class="days" aria-label={texts.value.days}>
           {days.map(([day]) => (
             <button key={day} type="button" onClick={() => goTo(day)}>
-              {nearDayText(day, now) ?? dateText(day, "short")}
+              {nearDayText(day, now, timezone()) ?? dateText(day, "short")}
             </button>
           ))}
         </nav>
@@ -92,7 +93,7 @@ function Days({ showings }: { showings: readonly Showing[] }) {
 }
 
 function DayName({ day, now }: { day: string; now: number }) {
-  const near = nearDayText(day, now);
+  const near = nearDayText(day, now, timezone());
   if (near === null) {
     const [weekday, ...rest] = dateText(day).split(" ");
     return (
@@ -114,8 +115,8 @@ const capitalised = (word: string): string => word.slice(0, 1).toUpperCase() + w
 function ShowingLine({ showing, now }: { showing: Showing; now: number }) {
   const zone = timezone();
   const said = texts.value;
-  const prices = [showing.price, ...Object.values(showing.prices)].map(cents);
-  const least = priceText(Math.min(...prices), showing.currency);
+  const least = leastPrice(showing);
+  const price = priceText(least.cents, showing.currency);
   const canBook = isOnSale(showing, now);
   return (
     <a
@@ -130,7 +131,7 @@ function ShowingLine({ showing, now }: { showing: Showing; now: number }) {
       <span class="showing-what">
         <span class="display">{showing.title}</span>
         <span class="soft small figures">
-          {showing.room} · {prices.some((one) => one !== prices[0]) ? said.from(least) : least}
+          {showing.room} · {least.isOnly ? price : said.from(price)}
         </span>
       </span>
       {canBook ? <Fullness showing={showing} /> : <span class="fullness">{said.started}</span>}

@@ -6,6 +6,7 @@ import type { Seat, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
 import { Dialog } from "../shared/Dialog";
 import { dayText, inLanguage, timeText } from "../shared/language";
+import { fullDayText } from "../shared/near";
 import { SeatPlan } from "../shared/SeatPlan";
 import { seatsText } from "../shared/seats";
 import { addressOf } from "./address";
@@ -13,7 +14,7 @@ import { Basket } from "./Basket";
 import { Fullness } from "./Fullness";
 import { Heading } from "./Heading";
 import { remembered } from "./known";
-import { box, fullDayText, isOnSale, mine, orders, timezone, useNow } from "./page";
+import { box, isOnSale, mine, orders, timezone, useNow } from "./page";
 import { go } from "./route";
 import { UnderWay } from "./UnderWay";
 import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
@@ -119,7 +120,7 @@ function Head({ showing, isCancelled }: { showing: Showing; isCancelled: boolean
   const zone = timezone();
   return (
     <header class="showing-head">
-      <p class="eyebrow">{fullDayText(dayOf(Date.parse(showing.starts_at), zone), now)}</p>
+      <p class="eyebrow">{fullDayText(dayOf(Date.parse(showing.starts_at), zone), now, zone)}</p>
       <Heading title={showing.title} />
       <p class="showing-facts figures">
         <span>

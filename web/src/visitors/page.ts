@@ -3,9 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Box } from "../box/box";
 import type { Showing } from "../box/wire";
-import { dayAfter, dayOf } from "../core/days";
 import { isOnSale as isOnSaleUntil } from "../core/onsale";
-import { dateText, inLanguage } from "../shared/language";
 import { MyBookings } from "./mine";
 import { Orders } from "./orders";
 
@@ -30,22 +28,4 @@ export function useNow(every = 5_000): number {
 /** Whether a showing can still be booked at a moment. */
 export function isOnSale(showing: Showing, now: number): boolean {
   return isOnSaleUntil(showing, box.cinema.value?.booking.sales_close_minutes ?? 0, now);
-}
-
-const texts = inLanguage({
-  en: { today: "Today", tomorrow: "Tomorrow" },
-  nl: { today: "Vandaag", tomorrow: "Morgen" },
-});
-
-/** “Today”, “Tomorrow”, or null for another day. */
-export function nearDayText(day: string, now: number): string | null {
-  const today = dayOf(now, timezone());
-  if (day === today) return texts.value.today;
-  return day === dayAfter(today) ? texts.value.tomorrow : null;
-}
-
-/** “Tomorrow, Friday 1 February”. */
-export function fullDayText(day: string, now: number): string {
-  const near = nearDayText(day, now);
-  return near === null ? dateText(day) : `${near}, ${dateText(day)}`;
 }

@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { byDay, clockTime, dayAfter, dayInWords, dayOf, momentOf, remaining, timeOf } from "../../src/core/days";
+import {
+  byDay,
+  clockTime,
+  dayAfter,
+  dayInWords,
+  dayOf,
+  momentOf,
+  nearness,
+  remaining,
+  timeOf,
+} from "../../src/core/days";
 
 const AMSTERDAM = "Europe/Amsterdam";
 const at = (iso: string) => Date.parse(iso);
@@ -58,5 +68,14 @@ describe("a countdown", () => {
     expect(remaining(59_001)).toBe("1:00");
     expect(remaining(1)).toBe("0:01");
     expect(remaining(-5)).toBe("0:00");
+  });
+});
+
+describe("days", () => {
+  it("are near to a moment by the cinema's clock", () => {
+    const lateEvening = at("2030-01-31T23:15:00Z"); // already 1 February there
+    expect(nearness("2030-02-01", AMSTERDAM, lateEvening)).toBe("today");
+    expect(nearness("2030-02-02", AMSTERDAM, lateEvening)).toBe("tomorrow");
+    expect(nearness("2030-02-03", AMSTERDAM, lateEvening)).toBe("later");
   });
 });

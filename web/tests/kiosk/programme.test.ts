@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Showing } from "../../src/box/wire";
-import { dayShown, fullness, leastPrice, nearness, programmeOf } from "../../src/kiosk/programme";
+import { dayShown, programmeOf } from "../../src/kiosk/programme";
 
 const ZONE = "Europe/Amsterdam";
 
@@ -52,28 +52,4 @@ describe("the programme", () => {
     expect(dayShown(days, "2029-01-01")?.day).toBe("2030-01-31");
     expect(dayShown([], null)).toBe(null);
   });
-
-  test("calls days by how near they are, by the cinema's clock", () => {
-    const lateEvening = Date.parse("2030-01-31T23:15:00Z"); // already 1 February there
-    expect(nearness("2030-02-01", ZONE, lateEvening)).toBe("today");
-    expect(nearness("2030-02-02", ZONE, lateEvening)).toBe("tomorrow");
-    expect(nearness("2030-02-03", ZONE, lateEvening)).toBe("later");
-  });
-});
-
-test("how full it is, in words", () => {
-  const of = (seats_available: number) => fullness({ seats_available, seats_total: 60 });
-  expect([of(60), of(29), of(8), of(1), of(0)]).toEqual([
-    "plenty",
-    "filling up",
-    "last seats",
-    "last seats",
-    "sold out",
-  ]);
-});
-
-test("the least price, and whether there are others", () => {
-  expect(leastPrice({ price: "9.50", prices: {} })).toEqual({ cents: 950, isOnly: true });
-  expect(leastPrice({ price: "9.50", prices: { premium: "12.00" } })).toEqual({ cents: 950, isOnly: false });
-  expect(leastPrice({ price: "9.50", prices: { wheelchair: "8.00" } })).toEqual({ cents: 800, isOnly: false });
 });
