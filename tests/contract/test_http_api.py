@@ -341,6 +341,14 @@ async def test_a_key_opens_its_booking_alone_without_signing_in_and_for_reading_
     assert (await call("GET", f"{path}/ticket", headers=key)).body["status"] == "cancelled"
 
 
+async def test_an_address_of_the_house_is_not_whoever_booked_at_its_kiosk(box: Premises, http: Http) -> None:
+    call = http(box)
+    for who, seat, email in (("kiosk", 0, None), ("kiosk", 1, "walk-in@example.org"), ("alice", 2, None)):
+        await book(call, who, box.seats[seat : seat + 1], email=email)
+    listed = (await call("GET", "/api/bookings", who="manager")).body
+    assert [one.get("email") for one in reversed(listed)] == [None, "walk-in@example.org", "alice@example.org"]
+
+
 async def test_a_ticket_says_what_the_booking_is_for_and_not_whose_it_is(box: Premises, http: Http) -> None:
     call = http(box)
     booked = await book(call, "alice", [box.seats[20], box.seats[0]], email="other@example.org")

@@ -129,6 +129,20 @@ async def test_a_change_is_seen_by_who_looks_at_the_showing(box: Premises, open_
     assert (changed["title"], changed["price"], changed["prices"]) == ("Another film", "10.50", {"premium": "12.00"})
 
 
+async def test_a_change_does_not_undo_what_another_manager_changed_meanwhile(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}/change")
+    await desk.get_by_label("Title").fill("Another film")
+    body = {"action": "update", "showing": {"showing_id": SHOWING, "price": "99.00"}}
+    assert (await http(box)("POST", "/api/showings", body, who="manager2")).status == 200
+    await expect(desk.get_by_label("Price", exact=True)).to_have_value("9.50")
+    await desk.get_by_role("button", name="Save the changes").click()
+    await expect(desk.get_by_role("heading", level=1)).to_have_text("Another film")
+    changed = await showing(http, box)
+    assert (changed["title"], changed["price"]) == ("Another film", "99.00")
+
+
 async def test_before_a_showing_is_moved_one_sees_whom_it_concerns(
     box: Premises, open_page: OpenPage, http: Http
 ) -> None:

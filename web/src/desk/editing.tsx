@@ -69,7 +69,9 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
   const { box, cinema, programme, user } = useDesk();
   const { timezone } = cinema;
   const list = useOwned(() => new BookingList(box, showing.showing_id), showing.showing_id);
-  const [draft, setDraft] = useState(() => draftOf(showing, timezone, language.value));
+  // What the form was filled with: what differs from it is what this manager has changed, whatever others did meanwhile.
+  const [before] = useState(showing);
+  const [draft, setDraft] = useState(() => draftOf(before, timezone, language.value));
   const [problems, setProblems] = useState(NO_PROBLEMS);
   const [isUnchanged, setUnchanged] = useState(false);
   const [step, setStep] = useState<Step | null>(null);
@@ -81,7 +83,7 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
   const isSold = list.bookings.value?.some(({ status }) => status === "confirmed") ?? false;
 
   const save = async ({ details, startsAt }: Pick<Step, "details" | "startsAt">) => {
-    programme.learn([await box.http.changeShowing(updateOf(showing, details, startsAt))]);
+    programme.learn([await box.http.changeShowing(updateOf(before, details, startsAt))]);
     go({ view: "showing", showingId: showing.showing_id, bookingId: null }, texts.value.showing.saved);
   };
 
@@ -94,9 +96,9 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
       focusFirstProblem(form.current);
       return;
     }
-    const details = detailsOf(draft, room, showing.prices);
+    const details = detailsOf(draft, room, before.prices);
     const startsAt = startOf(draft.day, details.time, timezone);
-    const changes = changesIn(showing, details, startsAt);
+    const changes = changesIn(before, details, startsAt);
     setUnchanged(changes.size === 0);
     if (changes.size === 0) return;
     await asking.run(async () => {
