@@ -146,6 +146,7 @@ export function PaidChoice({ booking, onChanged }: { booking: Booking; onChanged
         data-paid={shown ?? "none"}
         value={shown ?? "none"}
         aria-busy={asking.isBusy}
+        disabled={booking.status !== "confirmed"}
         onChange={(event) => {
           const { value } = event.currentTarget;
           // Where it is refused it must look as before, also to the browser.

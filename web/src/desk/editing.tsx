@@ -157,6 +157,7 @@ function ChangeForm({ showing, rooms }: { showing: Showing; rooms: readonly Room
                 ),
               )}
             </p>
+            <Overlap showing={showing} draft={draft} />
             <ConcernedPeople concerned={step.concerned} />
             <p class="soft">{texts.value.concerned.tellThemToo}</p>
             <Failure of={asking.failure} text={sentence(asking.failure)} />

@@ -11,12 +11,18 @@ import { inLanguage } from "./language";
 import { failureText } from "./refusals";
 
 const texts = inLanguage({
-  en: { username: "Username", password: "Password", go: "Sign in", wrong: "This username and password do not match." },
+  en: {
+    username: "Username",
+    password: "Password",
+    go: "Sign in",
+    wrong: "This username and password do not match. Forgotten it? Ask at the desk.",
+  },
   nl: {
     username: "Gebruikersnaam",
     password: "Wachtwoord",
     go: "Inloggen",
-    wrong: "Deze gebruikersnaam en dit wachtwoord horen niet bij elkaar.",
+    wrong:
+      "Deze gebruikersnaam en dit wachtwoord horen niet bij elkaar. Wachtwoord vergeten? Aan de kassa helpen we je.",
   },
 });
 

@@ -18,6 +18,8 @@ const texts = inLanguage({
     name: "Name",
     nameHint: "We call it when the tickets are picked up.",
     email: "E-mail",
+    emailHint: "With it the desk finds your booking. We do not send you anything.",
+    notEmail: "This is not an e-mail address yet. Please have another look.",
     username: "Username",
     usernameHint: "3 to 32 lower-case letters, digits, dots, hyphens or underscores.",
     password: "Password",
@@ -36,6 +38,8 @@ const texts = inLanguage({
     name: "Naam",
     nameHint: "Die noemen we als de kaartjes worden opgehaald.",
     email: "E-mail",
+    emailHint: "Daarmee vindt de kassa je boeking. We sturen je niets toe.",
+    notEmail: "Dit is nog geen e-mailadres. Kijk het even na.",
     username: "Gebruikersnaam",
     usernameHint: "3 tot 32 kleine letters, cijfers, punten, streepjes of underscores.",
     password: "Wachtwoord",
@@ -98,6 +102,9 @@ function useForm(ask: (entered: (name: string) => string) => Promise<unknown>, o
   return { failure, isBusy, onSubmit: (event: SubmitEvent) => void onSubmit(event) };
 }
 
+/** Whether the box could make nothing of what was filled in: a name is anything, an address is not. */
+const isMisread = (failure: unknown): boolean => failure instanceof RefusedError && failure.code === "invalid_request";
+
 function Visit({ onDone }: { onDone: () => void }) {
   const { failure, isBusy, onSubmit } = useForm((entered) => box.visit(entered("name"), entered("email")), onDone);
   const said = texts.value;
@@ -113,7 +120,8 @@ function Visit({ onDone }: { onDone: () => void }) {
         autocapitalize="none"
         maxlength={254}
         required
-        error={failure === null ? null : failureText(failure)}
+        hint={said.emailHint}
+        error={failure === null ? null : isMisread(failure) ? said.notEmail : failureText(failure)}
       />
       <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
         {said.go.visit}
