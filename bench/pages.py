@@ -38,6 +38,8 @@ INPUTS = 40
 PAUSE = 0.1
 """Between inputs, in seconds: nobody types faster than the page could draw."""
 PATIENCE_MS = 30_000
+ROUND_SECONDS = 60.0
+"""Only guards against a round that never ends."""
 VIEWPORT = {"width": 1280, "height": 800}
 
 IS_LIVE = f"""() => new Promise((done) => {{
@@ -94,7 +96,8 @@ async def _measure(system: System, chromium: str, rounds: int, console: Console)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for number in range(1, rounds + 1):
-            measured.append(await _round(browser, system, system.showings[0]))
+            async with asyncio.timeout(ROUND_SECONDS):
+                measured.append(await _round(browser, system, system.showings[0]))
             console.print(f"round {number}: {measured[-1]}", markup=False, soft_wrap=True)
         await browser.close()
     return measured
