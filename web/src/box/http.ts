@@ -32,7 +32,7 @@ export class RefusedError extends Error {
 
   /** Whether the same request may be sent again as it is: the box could not, or would not yet, look at it. */
   get mayPass(): boolean {
-    return this.status === 429 || this.status === 503 || this.status >= 500;
+    return this.status === 429 || this.status >= 500;
   }
 }
 

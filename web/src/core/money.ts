@@ -21,6 +21,7 @@ export function price(inCents: number, currency: string, language: string): stri
 
 /** What a seat of this type costs at this showing, in cents. */
 export function priceOf(showing: Pick<Showing, "price" | "prices">, seat: Pick<Seat, "type">): number {
+  // A type is the cinema's own word, and may be called as what every object has.
   const own = Object.hasOwn(showing.prices, seat.type) ? showing.prices[seat.type] : undefined;
   return cents(own ?? showing.price);
 }

@@ -342,7 +342,7 @@ function sign(type: string) {
 const Letter = ({ of }: { of: string }) => (
   <svg viewBox="0 0 24 24" aria-hidden="true">
     <text x="12" y="18" font-size="18" text-anchor="middle">
-      {of.slice(0, 1).toUpperCase()}
+      {[...of][0]?.toUpperCase()}
     </text>
   </svg>
 );

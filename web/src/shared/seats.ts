@@ -23,7 +23,8 @@ const texts = inLanguage({
 });
 
 /** “premium”; a type that only this cinema knows goes by its own name. */
-export const seatTypeText = (type: string): string => texts.value.types[type] ?? type;
+export const seatTypeText = (type: string): string =>
+  (Object.hasOwn(texts.value.types, type) ? texts.value.types[type] : undefined) ?? type;
 
 /** “Row C seat 7”. */
 export const seatText = (seat: { row: string; number: number }): string => texts.value.seat(seat.row, seat.number);

@@ -59,6 +59,7 @@ describe("prices", () => {
   it("are those of the seat's type, else the showing's, summed in whole cents", () => {
     expect(priceOf(showing, B3)).toBe(1205);
     expect(priceOf(showing, A1)).toBe(950);
+    expect(priceOf(showing, { type: "constructor" })).toBe(950);
     expect(total(showing, [A1, A2, B3])).toBe(3105);
     expect(priceOf({ price: "19.99", prices: {} }, A1)).toBe(1999);
   });
