@@ -7,6 +7,7 @@ import { Field } from "../shared/Field";
 import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { mustSignIn } from "../shared/LinkNotice";
 import { inLanguage } from "../shared/language";
+import { NewPassword } from "../shared/NewPassword";
 import { failureText } from "../shared/refusals";
 import { focusHeading, Heading } from "./Heading";
 import { box } from "./page";
@@ -162,15 +163,10 @@ function Password({ username }: { username: string }) {
         required
         error={isWrong ? said.wrong : null}
       />
-      <Field
+      <NewPassword
         label={said.new}
         name="new"
-        type="password"
-        autocomplete="new-password"
         hint={said.newHint}
-        minlength={10}
-        maxlength={1024}
-        required
         error={failure === null || isWrong ? null : failureText(failure)}
       />
       <div class="row">

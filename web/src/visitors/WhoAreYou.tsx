@@ -5,6 +5,7 @@ import { RefusedError } from "../box/http";
 import { useAsking } from "../shared/asking";
 import { Field } from "../shared/Field";
 import { inLanguage } from "../shared/language";
+import { NewPassword } from "../shared/NewPassword";
 import { failureText } from "../shared/refusals";
 import { SignIn } from "../shared/SignIn";
 import { box } from "./page";
@@ -165,15 +166,10 @@ function Register({ onDone }: { onDone: () => void }) {
         required
         error={isTaken ? said.taken : null}
       />
-      <Field
+      <NewPassword
         label={said.password}
         name="password"
-        type="password"
-        autocomplete="new-password"
         hint={said.passwordHint}
-        minlength={10}
-        maxlength={1024}
-        required
         error={failure === null || isTaken ? null : failureText(failure)}
       />
       <button class="button main wide-button" type="submit" aria-disabled={isBusy ? "true" : undefined}>
