@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { useAsking } from "../shared/asking";
-import { Field } from "../shared/Field";
+import { Field } from "../shared/field";
 import { isPassword } from "./accounts";
 import { useDesk } from "./context";
 import { say } from "./navigation";

@@ -1,8 +1,8 @@
 /** Sales that are under way while something else is looked at, and what became of them: above every view. */
 
 import { cents } from "../core/money";
-import { useLater } from "../shared/LinkNotice";
 import { inLanguage, priceText } from "../shared/language";
+import { useLater } from "../shared/link-notice";
 import { refusalText } from "../shared/refusals";
 import { seatsText } from "../shared/seats";
 import { useDesk } from "./context";

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Showing } from "../box/wire";
 import { useAsking } from "../shared/asking";
-import { Dialog } from "../shared/Dialog";
+import { Dialog } from "../shared/dialog";
 import { counted } from "../shared/language";
 import type { BookingList } from "./booking-list";
 import { type Concerned, concernedBy } from "./concerned";

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import type { ListedUser } from "../box/wire";
-import { Field } from "../shared/Field";
+import { Field } from "../shared/field";
 import { calledBy, matching } from "./accounts";
 import { useDesk } from "./context";
 import { useAsked } from "./lasting";

@@ -4,7 +4,7 @@ import { useRef, useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import type { Room, Showing } from "../box/wire";
 import { useAsking } from "../shared/asking";
-import { Dialog } from "../shared/Dialog";
+import { Dialog } from "../shared/dialog";
 import { counted, language } from "../shared/language";
 import { BookingList } from "./booking-list";
 import { type Concerned, concernedBy } from "./concerned";

@@ -3,9 +3,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Booking, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
-import { Field } from "../shared/Field";
-import { useLater } from "../shared/LinkNotice";
+import { Field } from "../shared/field";
 import { counted, dayText, timeText } from "../shared/language";
+import { useLater } from "../shared/link-notice";
 import { BookingTable } from "./bookings";
 import { useDesk } from "./context";
 import { useAsked } from "./lasting";

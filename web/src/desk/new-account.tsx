@@ -3,8 +3,8 @@
 import { useRef, useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { useAsking } from "../shared/asking";
-import { Dialog } from "../shared/Dialog";
-import { Field } from "../shared/Field";
+import { Dialog } from "../shared/dialog";
+import { Field } from "../shared/field";
 import {
   ACCOUNT_ROLES,
   type AccountDraft,

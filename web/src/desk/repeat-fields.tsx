@@ -1,7 +1,7 @@
 /** On which days a showing is repeated. */
 
 import { dayAfter } from "../core/days";
-import { Field } from "../shared/Field";
+import { Field } from "../shared/field";
 import { dateText } from "../shared/language";
 import { WEEKDAYS, type Weekday } from "./repeating";
 import { isDay } from "./route";

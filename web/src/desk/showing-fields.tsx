@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import type { Room } from "../box/wire";
 import { momentOf } from "../core/days";
-import { Field } from "../shared/Field";
+import { Field } from "../shared/field";
 import { counted } from "../shared/language";
 import { seatTypeText } from "../shared/seats";
 import { useDesk } from "./context";

@@ -2,7 +2,7 @@
 
 import type { Showing } from "../box/wire";
 import { byDay, dayAfter, dayOf } from "../core/days";
-import { Field } from "../shared/Field";
+import { Field } from "../shared/field";
 import { counted, dateText, timeText } from "../shared/language";
 import { useDesk } from "./context";
 import { Feed } from "./feed";

@@ -7,7 +7,7 @@ import { batch, computed, effect, type ReadonlySignal, signal, untracked } from 
 import type { Box } from "../box/box";
 import { Order } from "../box/order";
 import type { Seat, Showing, Ticket, User } from "../box/wire";
-import { isOnSale } from "../core/onsale";
+import { isOnSale } from "../core/on-sale";
 import { language, speak, spoken } from "../shared/language";
 import { type Flow, START, type Step, stepped, whenAlone } from "./flow";
 import { Idleness } from "./idle";

@@ -3,8 +3,8 @@ import { Box } from "../box/box";
 import { speakAs } from "../shared/language";
 import "../styles/base.css";
 import "./kiosk.css";
-import { KioskPage } from "./KioskPage";
 import { Kiosk } from "./kiosk";
+import { KioskPage } from "./kiosk-page";
 import { behave } from "./manners";
 import { renewWhenFailed, renewWhenUpdated } from "./renewal";
 

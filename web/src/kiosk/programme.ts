@@ -2,7 +2,7 @@
 
 import type { Showing } from "../box/wire";
 import { byDay } from "../core/days";
-import { isOnSale } from "../core/onsale";
+import { isOnSale } from "../core/on-sale";
 
 export interface ProgrammeDay {
   /** As `2030-01-31`. */

@@ -2,7 +2,7 @@
 
 import { render } from "preact";
 import { speakAs } from "../shared/language";
-import { App } from "./App";
+import { App } from "./app";
 import { box, orders } from "./page";
 import { route } from "./route";
 import "../styles/base.css";

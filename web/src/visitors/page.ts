@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Box } from "../box/box";
 import type { Showing } from "../box/wire";
-import { isOnSale as isOnSaleUntil } from "../core/onsale";
+import { isOnSale as isOnSaleUntil } from "../core/on-sale";
 import { MyBookings } from "./mine";
 import { Orders } from "./orders";
 

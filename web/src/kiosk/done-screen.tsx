@@ -1,10 +1,10 @@
 /** The number that somebody came for. */
 
 import { cents } from "../core/money";
-import { LanguageSwitch } from "../shared/LanguageSwitch";
 import { priceText } from "../shared/language";
-import { Ticket } from "../shared/Ticket";
-import { Heading } from "./Heading";
+import { LanguageSwitch } from "../shared/language-switch";
+import { Ticket } from "../shared/ticket";
+import { Heading } from "./heading";
 import type { Kiosk } from "./kiosk";
 import { texts } from "./texts";
 

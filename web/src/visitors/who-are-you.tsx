@@ -3,11 +3,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { useAsking } from "../shared/asking";
-import { Field } from "../shared/Field";
+import { Field } from "../shared/field";
 import { inLanguage } from "../shared/language";
-import { NewPassword } from "../shared/NewPassword";
+import { NewPassword } from "../shared/new-password";
 import { failureText } from "../shared/refusals";
-import { SignIn } from "../shared/SignIn";
+import { SignIn } from "../shared/sign-in";
 import { box } from "./page";
 
 export type Way = "visit" | "signIn" | "register";

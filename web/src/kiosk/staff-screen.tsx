@@ -1,9 +1,9 @@
 /** Where the house signs the kiosk in, once. */
 
 import type { Box } from "../box/box";
-import { LanguageSwitch } from "../shared/LanguageSwitch";
-import { SignIn } from "../shared/SignIn";
-import { Heading } from "./Heading";
+import { LanguageSwitch } from "../shared/language-switch";
+import { SignIn } from "../shared/sign-in";
+import { Heading } from "./heading";
 import { mayServe } from "./kiosk";
 import { texts } from "./texts";
 

@@ -4,9 +4,9 @@ import { useEffect, useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { inLanguage } from "../shared/language";
 import { failureText } from "../shared/refusals";
-import { Ticket } from "../shared/Ticket";
+import { Ticket } from "../shared/ticket";
 import { addressOf } from "./address";
-import { Heading } from "./Heading";
+import { Heading } from "./heading";
 import { type KnownBooking, remembered } from "./known";
 import { box } from "./page";
 

@@ -1,7 +1,7 @@
 /** A few calm words in the middle of the screen. `isWaiting` shows that something goes on by itself. */
 
 import type { ComponentChildren } from "preact";
-import { Heading } from "./Heading";
+import { Heading } from "./heading";
 
 interface MessageProps {
   heading: string;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { isOnSale } from "../../src/core/onsale";
+import { isOnSale } from "../../src/core/on-sale";
 
 const showing = { starts_at: "2030-01-01T19:00:00Z", status: "scheduled" } as const;
 const at = (time: string) => Date.parse(`2030-01-01T${time}Z`);

@@ -1,8 +1,8 @@
 /** While it is not known what became of the booking: nothing to touch, and words for why it takes its time. */
 
-import { useLater } from "../shared/LinkNotice";
+import { useLater } from "../shared/link-notice";
 import type { Kiosk } from "./kiosk";
-import { Message } from "./Message";
+import { Message } from "./message";
 import { texts } from "./texts";
 import { GRACE } from "./times";
 

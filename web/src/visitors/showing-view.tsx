@@ -4,20 +4,20 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Order } from "../box/order";
 import type { Seat, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
-import { Dialog } from "../shared/Dialog";
+import { Dialog } from "../shared/dialog";
 import { dayText, inLanguage, timeText } from "../shared/language";
 import { fullDayText } from "../shared/near";
-import { SeatPlan } from "../shared/SeatPlan";
+import { SeatPlan } from "../shared/seat-plan";
 import { seatsText } from "../shared/seats";
 import { addressOf } from "./address";
-import { Basket } from "./Basket";
-import { Fullness } from "./Fullness";
-import { Heading } from "./Heading";
+import { Basket } from "./basket";
+import { Fullness } from "./fullness";
+import { Heading } from "./heading";
 import { remembered } from "./known";
 import { box, isOnSale, mine, orders, timezone, useNow } from "./page";
 import { go } from "./route";
-import { UnderWay } from "./UnderWay";
-import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
+import { UnderWay } from "./under-way";
+import { type Way, WhoAreYou, wayTitle } from "./who-are-you";
 
 const texts = inLanguage({
   en: {

@@ -9,7 +9,7 @@ import type { Cinema, Confirmation } from "../box/wire";
 import { cents } from "../core/money";
 import { seatNames } from "../core/room";
 import { counted, dayText, inLanguage, priceText, timeText } from "./language";
-import { QrCode } from "./QrCode";
+import { QrCode } from "./qr-code";
 import "../styles/ticket.css";
 
 const texts = inLanguage({

@@ -4,12 +4,12 @@ import { useRef } from "preact/hooks";
 import type { Showing } from "../box/wire";
 import { byDay } from "../core/days";
 import { leastPrice } from "../core/money";
-import { useLater } from "../shared/LinkNotice";
 import { dateText, inLanguage, priceText, timeText } from "../shared/language";
+import { useLater } from "../shared/link-notice";
 import { nearDayText } from "../shared/near";
 import { addressOf } from "./address";
-import { Fullness } from "./Fullness";
-import { Heading } from "./Heading";
+import { Fullness } from "./fullness";
+import { Heading } from "./heading";
 import { box, isOnSale, timezone, useNow } from "./page";
 
 const texts = inLanguage({

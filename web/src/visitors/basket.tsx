@@ -5,7 +5,7 @@ import type { Order } from "../box/order";
 import type { Seat, Showing } from "../box/wire";
 import { priceOf, total } from "../core/money";
 import { seatNames } from "../core/room";
-import { Countdown } from "../shared/Countdown";
+import { Countdown } from "../shared/countdown";
 import { counted, inLanguage, priceText } from "../shared/language";
 import { lossText } from "../shared/losses";
 import { refusalText } from "../shared/refusals";

@@ -9,7 +9,7 @@ import { refusalText } from "../shared/refusals";
 import { addressOf } from "./address";
 import { remembered } from "./known";
 import { box, orders } from "./page";
-import { UnderWay } from "./UnderWay";
+import { UnderWay } from "./under-way";
 
 const texts = inLanguage({
   en: {

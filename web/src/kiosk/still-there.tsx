@@ -1,6 +1,6 @@
 /** Asked of whoever may have gone. Any touch answers it (idle.ts), and nobody's silence too. */
 
-import { Dialog } from "../shared/Dialog";
+import { Dialog } from "../shared/dialog";
 import type { Kiosk } from "./kiosk";
 import { texts } from "./texts";
 

@@ -6,7 +6,7 @@ import type { Box } from "../box/box";
 import { RefusedError } from "../box/http";
 import type { User } from "../box/wire";
 import { useAsking } from "./asking";
-import { Field } from "./Field";
+import { Field } from "./field";
 import { inLanguage } from "./language";
 import { failureText } from "./refusals";
 

@@ -3,15 +3,15 @@
 import { useState } from "preact/hooks";
 import { RefusedError } from "../box/http";
 import { useAsking } from "../shared/asking";
-import { Field } from "../shared/Field";
-import { LanguageSwitch } from "../shared/LanguageSwitch";
-import { mustSignIn } from "../shared/LinkNotice";
+import { Field } from "../shared/field";
 import { inLanguage } from "../shared/language";
-import { NewPassword } from "../shared/NewPassword";
+import { LanguageSwitch } from "../shared/language-switch";
+import { mustSignIn } from "../shared/link-notice";
+import { NewPassword } from "../shared/new-password";
 import { failureText } from "../shared/refusals";
-import { focusHeading, Heading } from "./Heading";
+import { focusHeading, Heading } from "./heading";
 import { box } from "./page";
-import { type Way, WhoAreYou, wayTitle } from "./WhoAreYou";
+import { type Way, WhoAreYou, wayTitle } from "./who-are-you";
 
 const texts = inLanguage({
   en: {

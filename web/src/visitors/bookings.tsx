@@ -5,15 +5,15 @@ import type { Booking } from "../box/wire";
 import { dayOf } from "../core/days";
 import { cents } from "../core/money";
 import { seatNames } from "../core/room";
-import { Dialog } from "../shared/Dialog";
+import { Dialog } from "../shared/dialog";
 import { dayText, inLanguage, priceText, timeText } from "../shared/language";
 import { fullDayText } from "../shared/near";
 import { refusalText } from "../shared/refusals";
 import { addressOf } from "./address";
-import { focusHeading, Heading } from "./Heading";
+import { focusHeading, Heading } from "./heading";
 import { remembered } from "./known";
 import { box, mine, timezone, useNow } from "./page";
-import { type Way, WhoAreYou } from "./WhoAreYou";
+import { type Way, WhoAreYou } from "./who-are-you";
 
 const texts = inLanguage({
   en: {

@@ -1,7 +1,7 @@
 /** A password that is chosen, by the box's own rule of length. Needs its `label`, `name` and `hint`; `error` is what is
  * wrong with it. */
 
-import { Field } from "./Field";
+import { Field } from "./field";
 
 export interface NewPasswordProps {
   label: string;

@@ -1,19 +1,19 @@
 /** The audience's page: what is the same on every view, and the view that the address means. */
 
 import { useEffect, useState } from "preact/hooks";
-import { LanguageSwitch } from "../shared/LanguageSwitch";
-import { LinkNotice, mustSignIn } from "../shared/LinkNotice";
 import { inLanguage } from "../shared/language";
-import { Account } from "./Account";
+import { LanguageSwitch } from "../shared/language-switch";
+import { LinkNotice, mustSignIn } from "../shared/link-notice";
+import { Account } from "./account";
 import { addressOf } from "./address";
-import { Background } from "./Background";
-import { Bookings } from "./Bookings";
-import { BookingView } from "./BookingView";
-import { Programme } from "./Programme";
+import { Background } from "./background";
+import { BookingView } from "./booking-view";
+import { Bookings } from "./bookings";
 import { box } from "./page";
+import { Programme } from "./programme";
 import { route } from "./route";
-import { ShowingView } from "./ShowingView";
-import { SignInFirst } from "./SignInFirst";
+import { ShowingView } from "./showing-view";
+import { SignInFirst } from "./sign-in-first";
 
 const texts = inLanguage({
   en: {

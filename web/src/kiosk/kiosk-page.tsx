@@ -1,17 +1,17 @@
 /** The whole page: the screen that is due, how it is joined to the box, and the question whether anybody is there. */
 
 import { useEffect } from "preact/hooks";
-import { LinkNotice } from "../shared/LinkNotice";
-import { BookingScreen } from "./BookingScreen";
-import { DoneScreen } from "./DoneScreen";
-import { EmailScreen } from "./EmailScreen";
+import { LinkNotice } from "../shared/link-notice";
+import { BookingScreen } from "./booking-screen";
+import { DoneScreen } from "./done-screen";
+import { EmailScreen } from "./email-screen";
 import type { Kiosk } from "./kiosk";
-import { Message } from "./Message";
+import { Message } from "./message";
 import { hasFailed } from "./renewal";
-import { SeatsScreen } from "./SeatsScreen";
-import { StaffScreen } from "./StaffScreen";
-import { StartScreen } from "./StartScreen";
-import { StillThere } from "./StillThere";
+import { SeatsScreen } from "./seats-screen";
+import { StaffScreen } from "./staff-screen";
+import { StartScreen } from "./start-screen";
+import { StillThere } from "./still-there";
 import { texts } from "./texts";
 
 export function KioskPage({ kiosk }: { kiosk: Kiosk }) {

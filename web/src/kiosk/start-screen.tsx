@@ -3,14 +3,14 @@
 import type { Showing } from "../box/wire";
 import { fullness } from "../core/fullness";
 import { leastPrice } from "../core/money";
-import { LanguageSwitch } from "../shared/LanguageSwitch";
-import { useLater } from "../shared/LinkNotice";
 import { dateText, priceText, timeText } from "../shared/language";
+import { LanguageSwitch } from "../shared/language-switch";
+import { useLater } from "../shared/link-notice";
 import { fullDayText, nearDayText } from "../shared/near";
 import { seatsLeftText } from "../shared/seats";
-import { Heading } from "./Heading";
+import { Heading } from "./heading";
 import type { Kiosk } from "./kiosk";
-import { Message } from "./Message";
+import { Message } from "./message";
 import { dayShown, isLong, type ProgrammeDay, programmeOf } from "./programme";
 import { texts } from "./texts";
 import { GRACE } from "./times";

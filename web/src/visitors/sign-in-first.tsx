@@ -2,8 +2,8 @@
 
 import { useState } from "preact/hooks";
 import { inLanguage } from "../shared/language";
-import { Heading } from "./Heading";
-import { type Way, WhoAreYou } from "./WhoAreYou";
+import { Heading } from "./heading";
+import { type Way, WhoAreYou } from "./who-are-you";
 
 const texts = inLanguage({
   en: {

@@ -3,14 +3,14 @@
 import { useState } from "preact/hooks";
 import { isEmail } from "../core/email";
 import { total } from "../core/money";
-import { Countdown } from "../shared/Countdown";
-import { Field } from "../shared/Field";
-import { LanguageSwitch } from "../shared/LanguageSwitch";
+import { Countdown } from "../shared/countdown";
+import { Field } from "../shared/field";
 import { priceText } from "../shared/language";
+import { LanguageSwitch } from "../shared/language-switch";
 import { seatsText } from "../shared/seats";
 import { typed } from "./email";
-import { Heading } from "./Heading";
-import { Keyboard } from "./Keyboard";
+import { Heading } from "./heading";
+import { Keyboard } from "./keyboard";
 import type { Kiosk } from "./kiosk";
 import { texts } from "./texts";
 
