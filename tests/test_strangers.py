@@ -76,6 +76,9 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
+POST_OF_TEN_BYTES = (
+    b"POST /api/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n"
+)
 HANDSHAKE = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: mqtt")
 
 
@@ -84,10 +87,9 @@ HANDSHAKE = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-P
 
 async def test_an_http_connection_takes_a_place_like_any_other(box: StartBox, client: OpenClient) -> None:
     host = await box(limits={"max_connections_per_address": 2})
-    idle = [await Caller.open(host) for _ in range(2)]
-    for caller in idle:
-        await caller.send(get("/healthz"))
-        assert b"200 OK" in await caller.read(b'"ok"}')
+    speaking = [await Caller.open(host) for _ in range(2)]
+    await until(lambda: len(host.places) == 2)
+    await speaking[0].send(get("/healthz")[:-2])  # a header that has not ended
     device = await client(host, "tcp")
     assert await device.is_closed()
     third = await Caller.open(host)
@@ -95,10 +97,54 @@ async def test_an_http_connection_takes_a_place_like_any_other(box: StartBox, cl
     refused = await third.read(b"}")
     assert b" 503 " in refused
     assert b'"unavailable"' in refused
-    for caller in (*idle, third):
+    for caller in (*speaking, third):
         caller.close()
     await until(lambda: len(host.places) == 0)
     await (await client(host, "tcp")).connect()
+
+
+@pytest.mark.parametrize("limit", ["max_connections_per_address", "max_connections"])
+async def test_where_no_place_is_left_the_connection_that_is_idle_for_longest_gives_way(
+    box: StartBox, client: OpenClient, limit: str
+) -> None:
+    host = await box(limits={limit: 3})
+    oldest, used_again, writing = [await Caller.open(host) for _ in range(3)]
+    for caller in (writing, used_again, oldest, used_again):
+        await caller.send(get("/healthz"))
+        assert b"200 OK" in await caller.read(b'"ok"}')
+    await writing.send(POST_OF_TEN_BYTES)
+    device = await (await client(host, "tcp")).connect("ann")
+    assert await oldest.read() == b""
+    assert len(host.places) == 3
+    await used_again.send(get("/healthz"))
+    assert b"200 OK" in await used_again.read(b'"ok"}')
+    browser = await (await client(host, "web")).connect("bob")
+    assert await used_again.read() == b""
+    late = await Caller.open(host)
+    await late.send(get("/healthz"))
+    assert b" 503 " in await late.read()  # nobody is idle now: who is writing stays, and so does who is in
+    await writing.send(b'{"text":1}')
+    assert b"invalid_request" in await writing.read(b"}")
+    await device.silence()
+    await browser.silence()
+    for caller in (oldest, used_again, writing, late):
+        caller.close()
+
+
+async def test_nobody_gives_way_to_somebody_who_comes_too_fast(box: StartBox) -> None:
+    host = await box(limits={"max_connections_per_address": 2, "connections_burst": 2, "connections_per_second": 1})
+    idle = [await Caller.open(host) for _ in range(2)]
+    for caller in idle:
+        await caller.send(get("/healthz"))
+        assert b"200 OK" in await caller.read(b'"ok"}')
+    third = await Caller.open(host)
+    await third.send(get("/healthz"))
+    assert b" 503 " in await third.read()
+    for caller in idle:
+        await caller.send(get("/healthz"))
+        assert b"200 OK" in await caller.read(b'"ok"}')
+    for caller in (*idle, third):
+        caller.close()
 
 
 async def test_who_finds_no_place_is_closed_and_finds_one_when_coming_again(box: StartBox) -> None:
@@ -133,10 +179,8 @@ async def test_a_guest_over_http_is_answered_but_keeps_none_of_the_last_places(
     box: StartBox, request_: bytes, status: bytes
 ) -> None:
     host = await box(limits={"max_connections": 5})
-    waiting = [await Caller.open(host) for _ in range(4)]
-    for caller in waiting:
-        await caller.send(get("/healthz"))
-        assert b"Connection: close" not in await caller.read(b'"ok"}')
+    speaking = [await Caller.open(host) for _ in range(4)]
+    await until(lambda: len(host.places) == 4)
     guest = await Caller.open(host)
     await guest.send(request_)
     answer = await guest.read()  # to the end
@@ -148,7 +192,7 @@ async def test_a_guest_over_http_is_answered_but_keeps_none_of_the_last_places(
     for _ in range(2):
         await ann.send(get("/api/whoami", SIGNED_IN))
         assert b"Connection: close" not in await ann.read(b'"}')
-    for caller in (*waiting, ann):
+    for caller in (*speaking, ann):
         caller.close()
 
 

@@ -92,14 +92,38 @@ class GuardedHandler(web.RequestHandler):
         self.arrived()
         self._stop_watching()
         self._forget(self.rate_key)
+        self._places.is_used(self._network, self)
         if self.has_place:
             self._places.free(self._network)
         else:
             self._places.refused_now -= 1
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Called by aiohttp to send an answer; behind it, the connection waits for another request."""
+        finished = await super().finish_response(request, resp, start_time)
+        if self.has_place and resp.keep_alive and not self._is_mqtt and self.transport is not None:
+            self._places.fell_idle(self._network, self)
+        return finished
+
+    def is_idle(self) -> bool:
+        """Whether all was answered and has left, and nothing has come since."""
+        return self._waiter is not None and not self._waiter.done() and not self._waiting_bytes()
+
+    def give_way(self) -> None:
+        """End, with the place free at once: of a connection that is idle."""
+        self._places.is_used(self._network, self)
+        self._places.free(self._network)
+        self._places.refused_now += 1  # until it is lost, as those who never had a place
+        self.has_place = False
+        if self.transport is not None:
+            self.transport.close()
+
     def arrived(self) -> float:
         """A whole request is there. Returns how many of the connection's seconds are left to the CONNECT of an MQTT
         client: all of them where it is not the first request."""
+        self._places.is_used(self._network, self)
         if self._deadline is None:
             return self._limits.connect_seconds
         seconds_left = self._deadline.when() - self._loop_of_door.time()
