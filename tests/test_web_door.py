@@ -323,6 +323,21 @@ async def test_too_many_connections_of_one_address_are_refused_before_the_upgrad
     await (await client(host, "web")).connect("ann")
 
 
+async def test_who_typed_the_address_of_a_full_box_is_told_and_comes_again_by_itself(box: StartBox, call: Call) -> None:
+    host = await box(limits={"max_connections_per_address": 1})
+    only = await TcpTransport.open(host.web_addresses[0])
+    await until(lambda: len(host.places) == 1)
+    transport = await TcpTransport.open(host.web_addresses[0])
+    await transport.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*;q=0.8\r\n\r\n")
+    head, _, body = (await transport.read()).partition(b"\r\n\r\n")
+    assert b" 503 " in head
+    assert b"Refresh: 1\r\n" in head
+    assert b"Content-Type: text/plain; charset=utf-8" in head
+    assert body == b"One moment: too many connections; come back in a moment.\n"
+    await transport.close()
+    await only.close()
+
+
 @shows("3.2.2-6")
 async def test_a_fifth_of_all_places_is_kept_for_who_signs_in(box: StartBox, client: OpenClient, door: str) -> None:
     host = await box(limits={"max_connections": 5})

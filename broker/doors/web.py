@@ -205,8 +205,11 @@ class WebDoor:
         try:
             return await handler(request)
         except Refusal as refusal:
+            again = {"Retry-After": str(math.ceil(refusal.retry_after))} if refusal.retry_after else {}
+            if again and _is_for_the_screen(request):
+                again["Refresh"] = again["Retry-After"]
+                return web.Response(text=f"One moment: {refusal.message}.\n", status=refusal.status, headers=again)
             body = {"code": refusal.code, "message": refusal.message, **refusal.details}
-            again = {"Retry-After": str(math.ceil(refusal.retry_after))} if refusal.retry_after else None
             return answer(body, refusal.status, again)
         except StorageUnavailableError:
             self._refused("storage_unavailable")
@@ -424,6 +427,11 @@ def _connection(request: web.Request) -> GuardedHandler:
 
 def _is_upgrade(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _is_for_the_screen(request: web.Request) -> bool:
+    """Whether a browser shows the answer to whoever typed the address: to these, JSON says nothing."""
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
 
 
 async def _greet(request: web.Request) -> web.StreamResponse:
