@@ -4,7 +4,9 @@ test_packaging.py."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -24,7 +26,7 @@ from broker.doors.bodies import HEADERS
 from broker.host import Host
 from config import load_settings
 from plugins.pages.files import PAGES, File, accepts_gzip, read
-from plugins.pages.http import POLICY, UNBUILT
+from plugins.pages.http import UNBUILT, policy
 
 HTML = "<!doctype html><html lang=en><title>{}</title>" + "<p>The same line again.</p>" * 40
 SCRIPT = "export const same = 1;\n" * 40
@@ -96,12 +98,18 @@ async def test_a_page_says_what_it_may_do_and_keeps_what_every_answer_says(get: 
         for known in ("", "*"):
             _, _, headers = await get(address, If_None_Match=known)
             said = {name: headers.getall(name) for name in HEADERS}
-            said_of_pages = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+            said_of_pages = {"Cache-Control": "no-cache", "Content-Security-Policy": policy(b"")}
             assert said == {name: [value] for name, value in {**HEADERS, **said_of_pages}.items()}
             assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
             assert "camera=()" in headers["Permissions-Policy"]
     for forgiving in ("unsafe", "data:", "blob:", "*", "http"):
-        assert forgiving not in POLICY
+        assert forgiving not in policy(b"")
+
+
+def test_of_scripts_in_line_a_page_may_run_those_that_the_build_put_there() -> None:
+    html = b"<script>one()</script><script src=x></script><script>\ntwo()\n</script>"
+    one, two = (base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (b"one()", b"\ntwo()\n"))
+    assert policy(html) == policy(b"").replace("script-src 'self'", f"script-src 'self' 'sha256-{one}' 'sha256-{two}'")
 
 
 # Assets
@@ -288,6 +296,30 @@ async def test_fourteen_browsers_behind_one_address_load_a_page_at_once(
     assert refusals(host.metrics) == {}
 
 
+async def test_browsers_that_come_one_after_another_do_not_keep_each_other_out(
+    box: StartBox, folder: Path, client: OpenClient
+) -> None:
+    """Each keeps its idle connections, as browsers do; more of them than there are places."""
+    host = await box(plugins=with_pages(folder), limits={"max_connections_per_address": 20})
+    url = "http://{}:{}/".format(*host.web_addresses[0])
+
+    async def load(session: aiohttp.ClientSession) -> None:
+        async def ask() -> None:
+            async with session.get(url) as response:
+                assert response.status == 200
+                await response.read()
+
+        await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+        await (await client(host, "web")).connect()
+
+    async with AsyncExitStack() as windows:
+        for number in range(1, BROWSERS + 1):
+            await load(await windows.enter_async_context(aiohttp.ClientSession()))
+            assert len(host.places) == min(20, number * (AT_ONCE + 1))
+    assert len(host.clients) == BROWSERS
+    assert refusals(host.metrics) == {}
+
+
 # In a browser
 
 
@@ -334,8 +366,8 @@ window.found = found;
 async def test_a_page_is_made_of_the_boxs_files_and_speaks_with_the_box_alone(
     box: StartBox, folder: Path, chromium: Chromium
 ) -> None:
-    page = "<!doctype html><title>p</title><script>window.inline = 1</script>"
-    (folder / "index.html").write_text(page + '<script type="module" src="/assets/visitors-Bw1.js"></script><body>')
+    in_line = "<!doctype html><title>p</title><script>window.built = 1</script><body onload='window.attribute = 1'>"
+    (folder / "index.html").write_text(in_line + '<script type="module" src="/assets/visitors-Bw1.js"></script>')
     (folder / "assets" / "visitors-Bw1.js").write_text(TRIES)
     (folder / "assets" / "icon-Bw3.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     host = await box(plugins=with_pages(folder))
@@ -344,7 +376,7 @@ async def test_a_page_is_made_of_the_boxs_files_and_speaks_with_the_box_alone(
         "async () => { while (!window.found) await new Promise(requestAnimationFrame); return window.found; }"
     )
     assert {"img-src", "connect-src", "require-trusted-types-for", "trusted-types"} <= set(found.pop("broken"))
-    assert await tab.run("() => window.inline === undefined")
+    assert await tab.run("() => window.built === 1 && window.attribute === undefined")
     assert found == {
         "markup": "TypeError",
         "a policy of its own": "TypeError",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -12,23 +15,34 @@ from plugins.pages.files import ASSETS, PAGES, Built, File
 UNBUILT = "The pages are not built yet: “make pages” builds them; then start the box again."
 """What the log and a browser are told where there are none."""
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
+_IN_LINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+
+
+def policy(html: bytes) -> str:
+    """What a page may do (Content Security Policy, level 3).
+
+    It is made of files of the box and speaks with the box alone. Whatever somebody typed, no text becomes a script:
+    nothing in line but what the build itself put there, by its hash, nothing from a ``data:`` or ``blob:`` address, and
+    no way from a string to HTML or code.
+    """
+    digests = [hashlib.sha256(script).digest() for script in _IN_LINE.findall(html)]
+    in_line = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self'{in_line}",
+            "style-src 'self'",
+            "img-src 'self'",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
     )
-)
-"""A page is made of files of the box and speaks with the box alone. Whatever somebody typed, no text becomes a script:
-nothing in line, nothing from a ``data:`` or ``blob:`` address, and no way from a string to HTML or code."""
+
 
 UNUSED = (
     "accelerometer",
@@ -59,7 +73,6 @@ UNUSED = (
 
 PAGE_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-cache",  # kept, and asked for again each time: it names the assets of this very build
-    "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED),
 }
@@ -71,6 +84,8 @@ class PagesHttp:
 
     def __init__(self, built: Built | None) -> None:
         self._built = built
+        pages = {} if built is None else built.pages
+        self._policies = {address: policy(page.plain.body) for address, page in pages.items()}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return (*(web.get(address, self.page) for address in PAGES), web.get(f"/{ASSETS}/{{name}}", self.asset))
@@ -78,7 +93,8 @@ class PagesHttp:
     async def page(self, request: web.Request) -> web.Response:
         if self._built is None:
             return web.Response(text=UNBUILT + "\n", status=503)
-        return _answer(request, self._built.pages[request.path], PAGE_HEADERS)
+        headers = {**PAGE_HEADERS, "Content-Security-Policy": self._policies[request.path]}
+        return _answer(request, self._built.pages[request.path], headers)
 
     async def asset(self, request: web.Request) -> web.Response:
         file = None if self._built is None else self._built.assets.get(request.match_info["name"])

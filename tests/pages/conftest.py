@@ -90,7 +90,13 @@ class Faults:
 
     def _said(self, message: ConsoleMessage) -> None:
         # That the network is away is what many of these tests are about.
-        about_the_network = ("Failed to load resource", "WebSocket connection to")
+        about_the_network = (
+            "Failed to load resource",
+            "WebSocket connection to",
+            "WebSocket is already in CLOSING or CLOSED state",
+            "Refused to apply style from",  # it was an answer that there is no place
+            "Failed to load module script",
+        )
         if message.type in ("error", "warning") and not message.text.startswith(about_the_network):
             self.seen.append(message.text)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
-from contract.house import SHOWING, House
+from contract.house import SHOWING, House, Premises
 from contract.process import BoxProcess
 from playwright.async_api import Page, expect
+from scraping import refusals
 
 from pages.audience import (
     Network,
@@ -27,7 +28,7 @@ from pages.audience import (
     seat,
     sees,
 )
-from pages.conftest import FOYER, OpenPage, signs_in
+from pages.conftest import FOYER, OpenBox, OpenPage, signs_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -192,3 +193,36 @@ async def test_all_three_pages_recover_from_a_restart_by_themselves(box: Mortal,
     await book_button(visitor).click()
     number = await has_ticket(visitor)
     await expect(desk.get_by_role("row").filter(has_text=number)).to_be_visible()
+
+
+# While the page itself comes
+
+
+@pytest.mark.parametrize("kind", ["js", "css"])
+@pytest.mark.parametrize("path", ["/", "/kiosk", "/desk"])
+async def test_a_page_of_which_a_file_did_not_come_begins_anew_by_itself(
+    open_page: OpenPage, box: Premises, path: str, kind: str
+) -> None:
+    page = await open_page("about:blank")
+    await page.route(f"**/assets/*.{kind}", lambda route: route.abort(), times=1)
+    await page.goto(box.url(path))
+    async with page.expect_navigation():
+        pass
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert await page.evaluate("document.styleSheets.length") == 2
+
+
+async def test_a_page_whose_mqtt_did_not_come_polls_until_it_comes(open_page: OpenPage, box: Premises) -> None:
+    page = await open_page("about:blank")
+    await page.route("**/assets/mqtt*", lambda route: route.abort(), times=1)
+    await page.goto(box.url(address(SHOWING)))
+    await is_live(page)
+
+
+async def test_a_page_comes_by_itself_from_a_box_that_lets_few_in_at_once(
+    open_page: OpenPage, open_box: OpenBox
+) -> None:
+    box = await open_box(limits={"connections_burst": 2, "connections_per_second": 2})
+    page = await open_page(box.url(address(SHOWING)))
+    await is_live(page)
+    assert refusals(box.host.metrics)["connections_per_second"] > 0
