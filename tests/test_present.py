@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from plugins.booking.present import (
     confirmation,
 )
 from plugins.booking.reading import snapshot
-from plugins.booking.wire import PresentSeat, ShowingRequest, iso
+from plugins.booking.wire import PlanSeat, PresentSeat, SeatPlan, ShowingRequest, iso
 
 GUEST = Identity(None, None, "guest")
 BOOKING = an_id(0xB0)
@@ -110,6 +111,12 @@ def test_an_assembled_message_is_what_the_model_would_write() -> None:
         )
         assert message.payload == model.encode()
         assert message.qos == 0
+    plan = SeatPlan(
+        showing_id=SHOWING,
+        version=7,
+        seats=[PlanSeat(status=state, **asdict(seat)) for seat, state in zip(seats, live.states, strict=True)],
+    )
+    assert live.seat_plan() == plan.encode()
 
 
 def test_a_present_is_the_same_object_until_it_changes(watched: Watched) -> None:

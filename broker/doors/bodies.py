@@ -64,12 +64,21 @@ def answer(
     body: BaseModel | Mapping[str, Any] | Sequence[Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """A JSON answer: a model or a list of models without what is None, or plain JSON."""
-    return web.Response(
-        body=json.dumps(_plain(body), ensure_ascii=False, separators=(",", ":")).encode(),
-        status=status,
-        content_type="application/json",
-        headers={**HEADERS, **(headers or {})},
+    return answer_json(
+        json.dumps(_plain(body), ensure_ascii=False, separators=(",", ":")).encode(), status=status, headers=headers
     )
+
+
+def answer_json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer that is JSON already."""
+    return web.Response(
+        body=body, status=status, content_type="application/json", headers={**HEADERS, **(headers or {})}
+    )
+
+
+def is_known(request: web.Request, tag: str) -> bool:
+    """Whether the client keeps the answer of this entity tag, and needs it not again (RFC 9110 §13.1.2)."""
+    return any(known.value in (tag, "*") for known in request.if_none_match or ())
 
 
 def _plain(body: Any) -> Any:

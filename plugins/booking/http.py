@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from pydantic import BaseModel
 
-from broker.doors.bodies import answer, read_json_bytes
+from broker.doors.bodies import answer, answer_json, is_known, read_json_bytes
 from broker.moments import moment
 from broker.plugin import CALLER, Action, Identity, Refusal
 from plugins.booking.cinema import BookingRecord, Notice, Outcome, Sender
@@ -63,6 +64,8 @@ class BookingHttp:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._box = service.box
+        # Versions of a file that was put in this one's place are others than those that a browser has kept.
+        self._since = secrets.token_hex(8)
 
     def routes(self) -> Sequence[web.RouteDef]:
         return (
@@ -136,12 +139,20 @@ class BookingHttp:
         live = self._service.copy.showings.get(showing_id)
         if live is not None and live.showing.is_open_to_view(self._service.now()):
             self._require(request, Action.SUBSCRIBE, SEATS_TOPIC + showing_id)
-            return answer(live.seat_plan())
+            return self._seats_of(live, request)
         may_see = self._box.may(request[CALLER].identity, Action.PUBLISH, "showing/request")
         known = await self._service.seats_of(showing_id) if may_see and is_id(showing_id) else None
         if known is None:
             raise Refusal("unknown_showing", "There is no such showing.", status=404)
-        return answer(LiveShowing.of(known).seat_plan())
+        return self._seats_of(LiveShowing.of(known), request)
+
+    def _seats_of(self, live: LiveShowing, request: web.Request) -> web.Response:
+        """Who asks again and again, because no WebSocket gets through, is sent only what changed."""
+        tag = f"{self._since}-{live.version}"
+        said = {"Cache-Control": "private, no-cache", "ETag": f'"{tag}"'}
+        if is_known(request, tag):
+            return web.Response(status=304, headers=said)
+        return answer_json(live.seat_plan(), headers=said)
 
     # Bookings
 

@@ -21,8 +21,6 @@ from plugins.booking.cinema import Effects, Hold, Notice, Outcome, Seat, SeatCha
 from plugins.booking.wire import (
     BookingConfirm,
     HoldNotice,
-    PlanSeat,
-    SeatPlan,
     SeatState,
     ShowingUpdate,
     is_id,
@@ -128,7 +126,7 @@ class Plan:
     def __init__(self, seats: Sequence[Seat]) -> None:
         self.seats = tuple(seats)
         self.places = {seat.seat_id: place for place, seat in enumerate(self.seats)}
-        # The order of the fields is that of wire.PresentSeat; a test holds the two together.
+        # The order of the fields is that of wire.PresentSeat and wire.PlanSeat; a test holds them together.
         self.heads = [b'"seat_id":' + to_json(seat.seat_id) + b',"status":"' for seat in self.seats]
         self.tails = [
             b',"row":%b,"number":%d,"type":%b,"x":%d,"y":%d}'
@@ -148,6 +146,7 @@ class LiveShowing:
         self.available = len(plan.seats)
         self._seat_messages: tuple[Message, ...] | None = None
         self._update_messages: tuple[Message, ...] | None = None
+        self._seat_plan: bytes | None = None
 
     @classmethod
     def of(cls, known: SeatsOf) -> LiveShowing:
@@ -167,7 +166,7 @@ class LiveShowing:
         self.states[place] = state
 
     def changed(self) -> None:
-        self._seat_messages = self._update_messages = None
+        self._seat_messages = self._update_messages = self._seat_plan = None
 
     def has_the_seats_of(self, other: LiveShowing) -> bool:
         return (self.version, self.plan.seats, self.states) == (other.version, other.plan.seats, other.states)
@@ -198,23 +197,20 @@ class LiveShowing:
             self._update_messages = (Message(self.update(now).encode(), qos=1),)
         return self._update_messages
 
-    def seat_plan(self) -> SeatPlan:
-        return SeatPlan(
-            showing_id=self.showing.showing_id,
-            version=self.version,
-            seats=[
-                PlanSeat(
-                    seat_id=seat.seat_id,
-                    row=seat.row,
-                    number=seat.number,
-                    type=seat.type,
-                    x=seat.x,
-                    y=seat.y,
-                    status=state,
-                )
-                for seat, state in zip(self.plan.seats, self.states, strict=True)
-            ],
-        )
+    def seat_plan(self) -> bytes:
+        """A :class:`plugins.booking.wire.SeatPlan` as JSON: all seats with the current version, assembled once for all
+        who ask, for a room has thousands and strangers may ask for them."""
+        if self._seat_plan is None:
+            states = {state: state.encode() + b'"' for state in ("available", "reserved", "booked")}
+            self._seat_plan = b'{"showing_id":%b,"version":%d,"seats":[%b]}' % (
+                to_json(self.showing.showing_id),
+                self.version,
+                b",".join(
+                    b"{" + head + states[state] + tail
+                    for head, state, tail in zip(self.plan.heads, self.states, self.plan.tails, strict=True)
+                ),
+            )
+        return self._seat_plan
 
 
 @dataclass(slots=True)

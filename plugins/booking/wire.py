@@ -335,12 +335,12 @@ class PlanSeat(Outbound):
     """One seat of ``GET /api/showings/{showing_id}/seats``."""
 
     seat_id: str
+    status: SeatState
     row: str
     number: int
     type: str
     x: int
     y: int
-    status: SeatState
 
 
 class SeatPlan(Outbound):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from broker.doors.bodies import is_known
 from broker.plugin import Refusal
 from plugins.pages.files import ASSETS, PAGES, Built, File
 
@@ -106,7 +107,7 @@ class PagesHttp:
 def _answer(request: web.Request, file: File, headers: Mapping[str, str]) -> web.Response:
     variant = file.variant(",".join(request.headers.getall("Accept-Encoding", ())))
     said = {**headers, "ETag": f'"{variant.tag}"', "Vary": "Accept-Encoding"}
-    if any(known.value in (variant.tag, "*") for known in request.if_none_match or ()):
+    if is_known(request, variant.tag):
         return web.Response(status=304, headers=said)
     if variant.encoding is not None:
         said["Content-Encoding"] = variant.encoding

@@ -165,6 +165,30 @@ async def test_the_seats_of_a_showing_are_in_room_order_with_the_version(box: Pr
     assert reply.body["seats"] == [{name: message[name] for name in names} for message in present]
 
 
+async def test_who_knows_the_seats_is_told_that_they_are_the_same_until_one_changes(box: Premises, http: Http) -> None:
+    call, path = http(box), f"/api/showings/{SHOWING}/seats"
+    first = await call("GET", path)
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    same = await call("GET", path, who="alice", headers=known)
+    assert (same.status, same.body, same.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    await book(call, "alice", box.seats[:1])
+    changed = await call("GET", path, headers=known)
+    assert (changed.status, changed.body["seats"][0]["status"]) == (200, "booked")
+    known = {"If-None-Match": changed.headers["ETag"]}
+    assert (await call("GET", path, headers=known)).status == 304
+    await box.close()
+    await box.reopen()  # perhaps on another file, whose versions say something else
+    assert (await call("GET", path, headers=known)).body == changed.body
+
+
+async def test_nobody_is_told_that_seats_are_the_same_who_may_not_see_them(open_house: OpenHouse, http: Http) -> None:
+    box = await open_house(auth={"allow_guests": False})
+    call, path = http(box), f"/api/showings/{SHOWING}/seats"
+    known = {"If-None-Match": (await call("GET", path, who="alice")).headers["ETag"]}
+    assert (await call("GET", path, headers=known)).status == 401
+
+
 @pytest.mark.parametrize("showing_id", [ABSENT, PAST_SHOWING, "x", "%00", "a%2Fb"])
 async def test_the_seats_of_an_unknown_showing_are_404(box: Premises, http: Http, showing_id: str) -> None:
     reply = await http(box)("GET", f"/api/showings/{showing_id}/seats")

@@ -66,7 +66,8 @@ export class Http {
 
   cinema = () => this.get("/api/cinema", Cinema);
   showings = () => this.get("/api/showings", v.array(Showing));
-  seats = (showingId: string) => this.get(`/api/showings/${showingId}/seats`, SeatPlan);
+  /** The browser keeps them, and asks whether they have changed. */
+  seats = (showingId: string) => this.call("GET", `/api/showings/${showingId}/seats`, SeatPlan, { cache: "no-cache" });
 
   // Who one is
 
@@ -130,7 +131,7 @@ export class Http {
     method: string,
     path: string,
     schema: S,
-    options: { body?: unknown; as?: Credentials; failed?: v.GenericSchema } = {},
+    options: { body?: unknown; as?: Credentials; failed?: v.GenericSchema; cache?: RequestCache } = {},
   ): Promise<v.InferOutput<S>> {
     const as = options.as === undefined ? this.credentials() : options.as;
     const headers: Record<string, string> = as === null ? {} : { Authorization: authorization(as) };
@@ -142,7 +143,7 @@ export class Http {
         method,
         headers,
         body: options.body === undefined ? null : JSON.stringify(options.body),
-        cache: "no-store",
+        cache: options.cache ?? "no-store",
         credentials: "omit",
         signal: AbortSignal.timeout(PATIENCE),
       });
