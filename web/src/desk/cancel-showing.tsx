@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { Showing } from "../box/wire";
 import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/dialog";
-import { counted } from "../shared/language";
+import { capitalised, counted } from "../shared/language";
 import type { BookingList } from "./booking-list";
 import { type Concerned, concernedBy } from "./concerned";
 import { ConcernedPeople } from "./concerned-people";
@@ -65,7 +65,7 @@ export function CancelShowing({ showing, list, onClose, onDone }: CancelShowingP
   return (
     <Dialog title={said.title(showing.title)} onClose={onClose} isStaying={cancelling.isBusy}>
       <div class="stack">
-        <p>{whenText(showing, cinema.timezone)}</p>
+        <p>{capitalised(whenText(showing, cinema.timezone))}</p>
         {concerned === null && looking.failure === null && <p class="soft">{texts.value.concerned.checking}</p>}
         <Failure of={looking.failure} again={() => void look()} />
         {concerned !== null && <ConcernedPeople concerned={concerned} />}

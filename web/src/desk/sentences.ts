@@ -2,7 +2,7 @@
 
 import { RefusedError } from "../box/http";
 import { dayOf } from "../core/days";
-import { dayText, timeText } from "../shared/language";
+import { capitalised, dayText, timeText } from "../shared/language";
 import { failureText } from "../shared/refusals";
 import { texts } from "./texts";
 
@@ -25,7 +25,7 @@ export function briefText(showing: { title: string; starts_at: string; ends_at: 
 /** “Thursday 31 January, 20:00–21:34”, and whether it ends on another day. */
 export function periodText(starts: number, minutes: number, timezone: string): string {
   const ends = starts + minutes * 60_000;
-  const period = `${dayText(starts, timezone)}, ${timeText(starts, timezone)}–${timeText(ends, timezone)}`;
+  const period = `${capitalised(dayText(starts, timezone))}, ${timeText(starts, timezone)}–${timeText(ends, timezone)}`;
   return dayOf(starts, timezone) === dayOf(ends, timezone) ? period : texts.value.form.nextDay(period);
 }
 

@@ -6,7 +6,7 @@ import type { Booking, Seat, Showing } from "../box/wire";
 import { dayOf } from "../core/days";
 import { cents } from "../core/money";
 import { isOnSale } from "../core/on-sale";
-import { counted, dayText, priceText, timeText } from "../shared/language";
+import { capitalised, counted, dayText, priceText, timeText } from "../shared/language";
 import { SeatPlan } from "../shared/seat-plan";
 import { seatsText, seatText, seatTypeText } from "../shared/seats";
 import { BookingCard } from "./booking-card";
@@ -105,7 +105,7 @@ function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; i
     <div class="showing-head">
       <p>
         <Go to={{ view: "today", day }}>
-          <span aria-hidden="true">‹</span> {dayText(starts_at, timezone)}
+          <span aria-hidden="true">‹</span> {capitalised(dayText(starts_at, timezone))}
         </Go>
       </p>
       <Heading name={`${showing.title}, ${timeText(starts_at, timezone)}`} isNew={isNew}>
@@ -113,7 +113,8 @@ function Head({ showing, list, isNew }: { showing: Showing; list: BookingList; i
       </Heading>
       <p class="showing-facts figures">
         <strong>
-          {dayText(starts_at, timezone, "short")}, {timeText(starts_at, timezone)}–{timeText(ends_at, timezone)}
+          {capitalised(dayText(starts_at, timezone, "short"))}, {timeText(starts_at, timezone)}–
+          {timeText(ends_at, timezone)}
         </strong>
         <span>{showing.room}</span>
         <span class="soft">{prices.join(" · ")}</span>

@@ -3,7 +3,7 @@
 import type { Showing } from "../box/wire";
 import { byDay, dayAfter, dayOf } from "../core/days";
 import { Field } from "../shared/field";
-import { counted, dateText, timeText } from "../shared/language";
+import { capitalised, counted, dateText, timeText } from "../shared/language";
 import { useDesk } from "./context";
 import { Feed } from "./feed";
 import { useAsked, useByClock } from "./lasting";
@@ -19,7 +19,7 @@ export function TodayView({ day: chosen, isNew }: { day: string | null; isNew: b
   const asked = useAsked(() => programme.ask(day, day), day, box.renewed.value);
   const showings = programme.onDay(day, cinema.timezone);
   const said = texts.value.today;
-  const name = day === today ? texts.value.frame.today : dateText(day);
+  const name = day === today ? texts.value.frame.today : capitalised(dateText(day));
   return (
     <div class="desk-columns">
       <div class="stack">
@@ -60,7 +60,7 @@ function NothingOn({ day }: { day: string }) {
           </Go>
         )}
         <Go class="button" to={{ view: "new", repeats: null }}>
-          {texts.value.frame.new}
+          {texts.value.create.title}
         </Go>
       </div>
     </>

@@ -5,7 +5,7 @@ import type { Cinema, Showing } from "../box/wire";
 import { priceOf, total } from "../core/money";
 import { roomOf } from "../core/room";
 import { Countdown } from "../shared/countdown";
-import { dayText, priceText, timeText } from "../shared/language";
+import { capitalised, dayText, priceText, timeText } from "../shared/language";
 import { LanguageSwitch } from "../shared/language-switch";
 import { lossText } from "../shared/losses";
 import { refusalText } from "../shared/refusals";
@@ -45,7 +45,7 @@ export function SeatsScreen({ kiosk }: { kiosk: Kiosk }) {
       <header class="seats-head" data-long={isLong(showing.title) ? "" : undefined}>
         <Heading>{showing.title}</Heading>
         <p class="seats-when soft figures">
-          {dayText(showing.starts_at, cinema.timezone)} · {timeText(showing.starts_at, cinema.timezone)} ·{" "}
+          {capitalised(dayText(showing.starts_at, cinema.timezone))} · {timeText(showing.starts_at, cinema.timezone)} ·{" "}
           {showing.room}
         </p>
       </header>

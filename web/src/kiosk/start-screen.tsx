@@ -3,7 +3,7 @@
 import type { Showing } from "../box/wire";
 import { fullness } from "../core/fullness";
 import { leastPrice } from "../core/money";
-import { dateText, priceText, timeText } from "../shared/language";
+import { capitalised, dateText, priceText, timeText } from "../shared/language";
 import { LanguageSwitch } from "../shared/language-switch";
 import { useLater } from "../shared/link-notice";
 import { fullDayText, nearDayText } from "../shared/near";
@@ -100,7 +100,8 @@ function DayTabs({ days, shown, kiosk, timezone }: DayTabsProps) {
               kiosk.day.value = day;
             }}
           >
-            <span class="day-tab-name">{near ?? weekday}</span> <span class="day-tab-date">{date.join(" ")}</span>
+            <span class="day-tab-name">{near ?? capitalised(weekday ?? "")}</span>{" "}
+            <span class="day-tab-date">{date.join(" ")}</span>
           </button>
         );
       })}

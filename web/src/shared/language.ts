@@ -67,6 +67,9 @@ const inMilliseconds = (moment: number | string): number => (typeof moment === "
 export const timeText = (moment: number | string, timezone: string): string =>
   clockTime(inMilliseconds(moment), current.value, timezone);
 
+/** As the first word of a line: Dutch writes its days small. */
+export const capitalised = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 /** “Thursday 31 January”. */
 export const dayText = (moment: number | string, timezone: string, style: "long" | "short" = "long"): string =>
   dayInWords(dayOf(inMilliseconds(moment), timezone), current.value, style);

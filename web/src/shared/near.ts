@@ -1,7 +1,7 @@
 /** Days as somebody calls them who stands in one: “Today”, “Tomorrow, Friday 1 February”. */
 
 import { nearness } from "../core/days";
-import { dateText, inLanguage } from "./language";
+import { capitalised, dateText, inLanguage } from "./language";
 
 const texts = inLanguage({
   en: { today: "Today", tomorrow: "Tomorrow" },
@@ -14,8 +14,8 @@ export function nearDayText(day: string, now: number, timezone: string): string 
   return near === "later" ? null : texts.value[near];
 }
 
-/** “Tomorrow, Friday 1 February”. */
+/** “Tomorrow, Friday 1 February”, as a line of its own. */
 export function fullDayText(day: string, now: number, timezone: string): string {
   const near = nearDayText(day, now, timezone);
-  return near === null ? dateText(day) : `${near}, ${dateText(day)}`;
+  return near === null ? capitalised(dateText(day)) : `${near}, ${dateText(day)}`;
 }
