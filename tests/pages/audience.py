@@ -50,7 +50,7 @@ async def says_who(page: Page, name: str) -> None:
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Name").fill(name)
     await dialog.get_by_label("E-mail").fill(f"{name.lower()}@example.org")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(dialog).not_to_be_attached()
 
 

@@ -140,7 +140,7 @@ async def test_a_booking_that_was_asked_for_before_a_reload_is_resolved_after_it
     await expect(page.get_by_role("heading", name="Your booking is under way")).to_be_visible()
     network.swallows = lambda message: False
     await page.reload()
-    arrived = page.get_by_role("alert").filter(has_text="Your earlier booking has arrived.")
+    arrived = page.get_by_role("alert").filter(has_text="Your earlier booking went through.")
     await expect(arrived.or_(number(page)).first).to_be_visible()  # told, or shown where its showing was looked at
     assert await box.bookings() == [["B3"]]
 
@@ -189,7 +189,7 @@ async def test_all_three_pages_recover_from_a_restart_by_themselves(box: Mortal,
     await seat(visitor, "B3").click()
     await says_who(visitor, "Vic")
     await sees(visitor, "B3", "kept for you")
-    await sees(desk, "B3", "reserved")
+    await sees(desk, "B3", "on hold")
     await book_button(visitor).click()
     number = await has_ticket(visitor)
     await expect(desk.get_by_role("row").filter(has_text=number)).to_be_visible()

@@ -78,7 +78,7 @@ async def test_the_code_on_the_ticket_shows_it_on_another_device_to_whoever_has_
     await expect(other.locator(".ticket")).to_contain_text("B3")
     await expect(other.locator("body")).not_to_contain_text("Vic")
     nobodys = await open_page(page.url[:-1] + ("A" if page.url[-1] != "A" else "B"))
-    await expect(nobodys.get_by_role("heading", level=1)).to_have_text("We cannot find this booking")
+    await expect(nobodys.get_by_role("heading", level=1)).to_have_text("We can’t find this booking")
 
 
 async def test_a_ticket_says_that_it_is_cancelled_also_to_who_only_has_its_key(
@@ -92,7 +92,7 @@ async def test_a_ticket_says_that_it_is_cancelled_also_to_who_only_has_its_key(
     await expect(number(page)).to_have_text(booked["number"])
     await http(box)("DELETE", f"/api/bookings/{booked['booking_id']}", who="manager")
     await page.clock.run_for(31_000)
-    await expect(page.get_by_role("heading", level=1)).to_have_text("This booking was cancelled")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This booking has been cancelled")
 
 
 async def test_a_booking_is_cancelled_by_its_owner_and_the_seat_is_free_for_all(
@@ -114,10 +114,10 @@ async def test_a_seat_that_is_given_back_is_free_for_all_at_once(box: Premises, 
     await is_live(other)
     await enters(page, "Vic", "B3", "B4")
     await sees(other, "B3", "taken")
-    await page.get_by_role("button", name="Give back Row B seat 3").click()
+    await page.get_by_role("button", name="Remove Row B seat 3").click()
     await sees(other, "B3", "available")
     await sees(other, "B4", "taken")
-    await page.get_by_role("link", name="What is on").first.click()
+    await page.get_by_role("link", name="What’s on").first.click()
     await sees(other, "B4", "available")
 
 
@@ -176,7 +176,7 @@ async def test_a_hold_runs_out_in_front_of_the_visitor(open_box: OpenBox, open_p
     await is_live(other)
     await enters(page, "Vic", "B3")
     await sees(other, "B3", "taken")
-    await is_told(page, "The time was up, so B3 went back.")
+    await is_told(page, "Your time ran out, so B3 is free again.")
     await expect(book_button(page)).not_to_be_attached()
     await sees(page, "B3", "available")
     await sees(other, "B3", "available")
@@ -201,7 +201,7 @@ async def test_a_showing_is_cancelled_while_somebody_looks_at_it(
     assert (await http(box)("POST", "/api/showings", body, who="manager")).status == 200
     await is_told(page, "This showing has been cancelled.")
     await expect(book_button(page)).not_to_be_attached()
-    await page.get_by_role("link", name="What is on").first.click()
+    await page.get_by_role("link", name="What’s on").first.click()
     await expect(listed(page, SMALL_SHOWING).first).to_be_visible()
     await expect(listed(page, SHOWING)).to_have_count(0)
 
@@ -247,7 +247,7 @@ async def test_after_a_booking_that_failed_a_showing_can_be_booked_again(
     await is_told(page, "B3 has just gone to somebody else.")
     network.loses = network.swallows = lambda message: False
     await http(box)("DELETE", f"/api/bookings/{booked.body['booking_id']}", who="alice")
-    await page.get_by_role("link", name="What is on").first.click()
+    await page.get_by_role("link", name="What’s on").first.click()
     await listed(page, SHOWING).first.click()
     await chooses(page, "B3", "B4")
     await books(page)
@@ -259,7 +259,7 @@ async def test_a_title_is_text_whatever_is_in_it(box: Premises, open_page: OpenP
     assert (await http(box)("POST", "/api/showings", body, who="manager")).status == 200
     page = await open_page(box.url(address(SHOWING)))
     await expect(page.get_by_role("heading", level=1)).to_have_text(title)
-    await page.get_by_role("link", name="What is on").first.click()
+    await page.get_by_role("link", name="What’s on").first.click()
     await expect(page.get_by_text(title)).to_be_visible()
     assert await page.title() != "taken"
 
@@ -341,7 +341,7 @@ async def test_a_session_that_is_ended_is_said_and_the_page_goes_on_as_a_guests(
     users = (await http(box)("GET", "/api/users", who="manager")).body
     vic = next(user["user_id"] for user in users if user["name"] == "Vic")
     assert (await http(box)("PATCH", f"/api/users/{vic}", {"is_active": False}, who="manager")).status == 200
-    await expect(page.get_by_role("status").filter(has_text="You have been signed out.")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text="You’ve been signed out.")).to_be_visible()
     await is_live(page)
     await sees(page, "B3", "available")
 
@@ -353,7 +353,7 @@ async def test_where_nobody_may_look_unknown_the_page_asks_who_one_is(open_box: 
     await joined(page, "polling")
     await page.get_by_label("Name").fill("Vic")
     await page.get_by_label("E-mail").fill("vic@example.org")
-    await page.get_by_role("button", name="Go on").click()
+    await page.get_by_role("button", name="Continue").click()
     await is_live(page)
     await expect(listed(page, SHOWING).first).to_be_visible()
     assert await page.get_by_text("Live updates are not available").count() == 0
@@ -388,7 +388,7 @@ async def test_that_a_username_is_taken_is_said_of_the_username(open_box: OpenBo
     box = await open_box(auth={"allow_registration": True})
     page = await open_page(box.url("/#/account"))
     await page.get_by_role("button", name="Create an account").click()
-    for label, text in (("Name", "Alice"), ("E-mail", "a@example.org"), ("Password", "a long password")):
+    for label, text in (("Name", "Alice"), ("E-mail address", "a@example.org"), ("Password", "a long password")):
         await page.get_by_label(label, exact=True).fill(text)
     await page.get_by_label("Username").fill("alice")
     await page.get_by_role("button", name="Create an account").click()

@@ -10,23 +10,23 @@ import { counted, inLanguage } from "./language";
 const texts = inLanguage({
   en: {
     label: "Connection",
-    connecting: "Connecting to the box office…",
-    polling: "Live updates are not available here; the page asks every few seconds.",
-    reconnecting: "The box office does not answer. What you see may be out of date.",
-    next: (seconds: number) => `Next try in ${seconds} s.`,
+    connecting: "Connecting…",
+    polling: "Live updates are not available here; the page is refreshed every few seconds.",
+    reconnecting: "There’s no connection right now. What you see may be out of date.",
+    next: (seconds: number) => `Trying again in ${seconds} s.`,
     trying: "Trying now…",
     retry: "Try now",
-    waiting: { one: "# message waiting to be sent.", other: "# messages waiting to be sent." },
+    waiting: { one: "# request is waiting to be sent.", other: "# requests are waiting to be sent." },
   },
   nl: {
     label: "Verbinding",
     connecting: "Verbinding maken…",
-    polling: "Live bijwerken kan hier niet; de pagina vraagt elke paar seconden opnieuw.",
-    reconnecting: "Het systeem antwoordt niet. Wat je ziet is misschien niet meer actueel.",
+    polling: "Live meekijken lukt hier niet; de pagina wordt om de paar seconden bijgewerkt.",
+    reconnecting: "Er is even geen verbinding. Wat je ziet, is misschien niet meer actueel.",
     next: (seconds: number) => `Volgende poging over ${seconds} s.`,
-    trying: "Nu aan het proberen…",
+    trying: "Nieuwe poging…",
     retry: "Nu proberen",
-    waiting: { one: "Er wacht # bericht op verzending.", other: "Er wachten # berichten op verzending." },
+    waiting: { one: "# aanvraag moet nog worden verstuurd.", other: "# aanvragen moeten nog worden verstuurd." },
   },
 });
 

@@ -3,21 +3,21 @@
 import type { Seat } from "../box/wire";
 import { seatNames } from "../core/room";
 import type { Loss } from "../core/selection";
-import { inLanguage } from "./language";
+import { capitalised, inLanguage } from "./language";
 import { refusalText } from "./refusals";
 
 const texts = inLanguage({
   en: {
     theSeats: "your seats",
     taken: (seats: string, isOne: boolean) =>
-      `${seats} ${isOne ? "has" : "have"} just gone to somebody else. The plan is up to date; please choose again.`,
+      `${capitalised(seats)} ${isOne ? "has" : "have"} just gone to somebody else. The plan shows what is still free.`,
     expired: (seats: string, isOne: boolean) =>
-      `The time was up, so ${seats} went back. Choose ${isOne ? "it" : "them"} again, if still free.`,
+      `Your time ran out, so ${seats} ${isOne ? "is" : "are"} free again. Choose ${isOne ? "it" : "them"} again if you still can.`,
   },
   nl: {
     theSeats: "je stoelen",
     taken: (seats: string, isOne: boolean) =>
-      `${seats} ${isOne ? "is" : "zijn"} net door iemand anders gekozen. De plattegrond is bijgewerkt; kies gerust opnieuw.`,
+      `${capitalised(seats)} ${isOne ? "is" : "zijn"} net door iemand anders gekozen. Op de plattegrond zie je wat er nog vrij is.`,
     expired: (seats: string, isOne: boolean) =>
       `De tijd was om, dus ${seats} ${isOne ? "is" : "zijn"} weer vrij. Kies ${isOne ? "die" : "ze"} opnieuw als dat nog kan.`,
   },

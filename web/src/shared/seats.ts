@@ -5,7 +5,7 @@ import { counted, inLanguage } from "./language";
 
 const texts = inLanguage({
   en: {
-    types: { standard: "standard", premium: "premium", wheelchair: "wheelchair place" } as Record<string, string>,
+    types: { standard: "standard", premium: "premium", wheelchair: "wheelchair space" } as Record<string, string>,
     seat: (row: string, number: number) => `Row ${row} seat ${number}`,
     seats: { one: "# seat", other: "# seats" },
     left: { one: "Last seat", other: "# seats left" },

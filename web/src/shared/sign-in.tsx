@@ -15,14 +15,13 @@ const texts = inLanguage({
     username: "Username",
     password: "Password",
     go: "Sign in",
-    wrong: "This username and password do not match. Forgotten it? Ask at the desk.",
+    wrong: "That username and password don’t match. Forgotten your password? Ask at the desk.",
   },
   nl: {
     username: "Gebruikersnaam",
     password: "Wachtwoord",
     go: "Inloggen",
-    wrong:
-      "Deze gebruikersnaam en dit wachtwoord horen niet bij elkaar. Wachtwoord vergeten? Aan de kassa helpen we je.",
+    wrong: "Gebruikersnaam of wachtwoord klopt niet. Wachtwoord vergeten? Aan de kassa helpen we je graag.",
   },
 });
 

@@ -8,7 +8,7 @@ import type { ComponentChildren } from "preact";
 import type { Cinema, Confirmation } from "../box/wire";
 import { cents } from "../core/money";
 import { seatNames } from "../core/room";
-import { counted, dayText, inLanguage, priceText, timeText } from "./language";
+import { capitalised, counted, dayText, inLanguage, priceText, timeText } from "./language";
 import { QrCode } from "./qr-code";
 import "../styles/ticket.css";
 
@@ -25,8 +25,8 @@ const texts = inLanguage({
     total: "Total",
     count: { one: "# seat", other: "# seats" },
     show: "Show this at the door.",
-    notValid: "This booking was cancelled. It does not open the door any more.",
-    code: "QR code of this booking",
+    notValid: "This booking has been cancelled. It no longer gets you in.",
+    code: "QR code for this booking",
   },
   nl: {
     number: "Boekingsnummer",
@@ -75,7 +75,7 @@ export function Ticket({ cinema, confirmation, showing, seats, children }: Ticke
       <dl class="ticket-facts">
         {showing !== undefined && (
           <>
-            <Fact name={said.day} value={dayText(showing.starts_at, cinema.timezone)} />
+            <Fact name={said.day} value={capitalised(dayText(showing.starts_at, cinema.timezone))} />
             <Fact
               name={said.time}
               value={`${timeText(showing.starts_at, cinema.timezone)}–${timeText(showing.ends_at, cinema.timezone)}`}

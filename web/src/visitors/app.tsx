@@ -17,26 +17,26 @@ import { SignInFirst } from "./sign-in-first";
 
 const texts = inLanguage({
   en: {
-    skip: "Skip to the content",
-    nav: "Main",
-    programme: "What is on",
+    skip: "Skip to content",
+    nav: "Main menu",
+    programme: "What’s on",
     bookings: "My bookings",
     signIn: "Sign in",
     cinema: "Cinema",
-    signedOut: "You have been signed out. What you booked is still booked; sign in to go on.",
+    signedOut: "You’ve been signed out. Your bookings are safe; sign in to carry on.",
     signInAgain: "Sign in",
-    ok: "All right",
+    ok: "OK",
   },
   nl: {
     skip: "Naar de inhoud",
     nav: "Hoofdmenu",
-    programme: "Nu te zien",
+    programme: "Programma",
     bookings: "Mijn boekingen",
     signIn: "Inloggen",
     cinema: "Bioscoop",
-    signedOut: "Je bent uitgelogd. Wat je hebt geboekt, blijft geboekt; log in om verder te gaan.",
+    signedOut: "Je bent uitgelogd. Je boekingen blijven gewoon staan; log in om verder te gaan.",
     signInAgain: "Inloggen",
-    ok: "Goed",
+    ok: "Oké",
   },
 });
 

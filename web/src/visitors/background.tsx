@@ -13,20 +13,20 @@ import { UnderWay } from "./under-way";
 
 const texts = inLanguage({
   en: {
-    done: (number: string) => `Your earlier booking has arrived. Its number is ${number}.`,
-    cancelled: "Your earlier booking has been cancelled meanwhile.",
+    done: (number: string) => `Your earlier booking went through. Its number is ${number}.`,
+    cancelled: "Your earlier booking has since been cancelled.",
     ticket: "See the ticket",
-    failed: "Your earlier booking was not made.",
+    failed: "Your earlier booking didn’t go through.",
     again: "Choose again",
-    ok: "All right",
+    ok: "OK",
   },
   nl: {
-    done: (number: string) => `Je eerdere boeking is aangekomen. Het nummer is ${number}.`,
+    done: (number: string) => `Je eerdere boeking is gelukt. Het nummer is ${number}.`,
     cancelled: "Je eerdere boeking is intussen geannuleerd.",
     ticket: "Bekijk het kaartje",
-    failed: "Je eerdere boeking is niet gemaakt.",
+    failed: "Je eerdere boeking is niet gelukt.",
     again: "Opnieuw kiezen",
-    ok: "Goed",
+    ok: "Oké",
   },
 });
 

@@ -4,7 +4,7 @@ import { useRef } from "preact/hooks";
 import type { Showing } from "../box/wire";
 import { byDay } from "../core/days";
 import { leastPrice } from "../core/money";
-import { dateText, inLanguage, priceText, timeText } from "../shared/language";
+import { capitalised, dateText, inLanguage, priceText, timeText } from "../shared/language";
 import { useLater } from "../shared/link-notice";
 import { nearDayText } from "../shared/near";
 import { addressOf } from "./address";
@@ -14,23 +14,23 @@ import { box, isOnSale, timezone, useNow } from "./page";
 
 const texts = inLanguage({
   en: {
-    title: "What is on",
+    title: "What’s on",
     days: "Days",
     from: (price: string) => `from ${price}`,
-    started: "Has begun",
-    empty: "Nothing is on the programme yet.",
-    emptyMore: "As soon as a showing is announced, it appears here by itself.",
-    unreachable: "We cannot reach the box office.",
-    unreachableMore: "The programme appears here as soon as it answers.",
-    loading: "The programme is being fetched…",
+    started: "Has started",
+    empty: "There’s nothing on the programme yet.",
+    emptyMore: "New showings appear here as soon as they are announced.",
+    unreachable: "There’s no connection right now.",
+    unreachableMore: "The programme appears here as soon as it is back.",
+    loading: "Fetching the programme…",
   },
   nl: {
-    title: "Nu te zien",
+    title: "Programma",
     days: "Dagen",
     from: (price: string) => `vanaf ${price}`,
-    started: "Is begonnen",
+    started: "Al begonnen",
     empty: "Er staat nog niets op het programma.",
-    emptyMore: "Zodra er een voorstelling bij komt, verschijnt die hier vanzelf.",
+    emptyMore: "Nieuwe voorstellingen verschijnen hier vanzelf.",
     unreachable: "Er is even geen verbinding.",
     unreachableMore: "Het programma verschijnt hier zodra die terug is.",
     loading: "Het programma wordt opgehaald…",
@@ -63,7 +63,7 @@ function Days({ showings }: { showings: readonly Showing[] }) {
         <nav class="days" aria-label={texts.value.days}>
           {days.map(([day]) => (
             <button key={day} type="button" onClick={() => goTo(day)}>
-              {nearDayText(day, now, timezone()) ?? dateText(day, "short")}
+              {nearDayText(day, now, timezone()) ?? capitalised(dateText(day, "short"))}
             </button>
           ))}
         </nav>
@@ -108,9 +108,6 @@ function DayName({ day, now }: { day: string; now: number }) {
     </>
   );
 }
-
-/** As the first word of a heading. */
-const capitalised = (word: string): string => word.slice(0, 1).toUpperCase() + word.slice(1);
 
 function ShowingLine({ showing, now }: { showing: Showing; now: number }) {
   const zone = timezone();

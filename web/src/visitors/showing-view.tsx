@@ -21,31 +21,31 @@ import { type Way, WhoAreYou, wayTitle } from "./who-are-you";
 
 const texts = inLanguage({
   en: {
-    back: "What is on",
-    loading: "The showing is being fetched…",
-    gone: "This showing is not on any more",
-    goneMore: "It is over, or was taken off the programme.",
-    cancelled: "This showing has been cancelled. All bookings for it are cancelled, too.",
+    back: "What’s on",
+    loading: "Fetching the showing…",
+    gone: "This showing is no longer on the programme",
+    goneMore: "It is over or has been cancelled.",
+    cancelled: "This showing has been cancelled. All bookings for it have been cancelled too.",
     moved: (day: string, time: string, room: string) =>
       `This showing has moved: it is now on ${day} at ${time}, ${room}.`,
-    closed: "Sales for this showing have closed. Ask at the desk whether there is still a seat.",
-    soldOut: "This showing is sold out. When somebody gives a seat back, it lights up here by itself.",
-    atMost: (seats: string) => `At most ${seats} go into one booking. For a larger group, please ask us at the desk.`,
-    mine: (seats: string) => `You have booked ${seats} here already.`,
+    closed: "Sales for this showing have closed. Ask at the desk if there are any seats left.",
+    soldOut: "This showing is sold out. If a seat becomes free, it lights up here.",
+    atMost: (seats: string) => `You can book up to ${seats} at a time. Coming with a larger group? Ask at the desk.`,
+    mine: (seats: string) => `You’ve already booked ${seats} for this showing.`,
   },
   nl: {
-    back: "Nu te zien",
+    back: "Programma",
     loading: "De voorstelling wordt opgehaald…",
     gone: "Deze voorstelling staat niet meer op het programma",
-    goneMore: "De voorstelling is voorbij, of is afgelast.",
+    goneMore: "De voorstelling is voorbij of afgelast.",
     cancelled: "Deze voorstelling is afgelast. Alle boekingen ervoor zijn geannuleerd.",
     moved: (day: string, time: string, room: string) =>
-      `Deze voorstelling is verplaatst: nu op ${day} om ${time}, ${room}.`,
-    closed: "De verkoop voor deze voorstelling is gesloten. Vraag aan de kassa of er nog plaats is.",
+      `Deze voorstelling is verplaatst: nu op ${day} om ${time} uur, ${room}.`,
+    closed: "De verkoop voor deze voorstelling is gesloten. Vraag aan de kassa of er nog stoelen zijn.",
     soldOut: "Deze voorstelling is uitverkocht. Komt er een stoel vrij, dan licht die hier vanzelf op.",
     atMost: (seats: string) =>
-      `In één boeking passen hoogstens ${seats}. Kom je met meer mensen? Vraag het aan de kassa.`,
-    mine: (seats: string) => `Je hebt hier al ${seats} geboekt.`,
+      `Je kunt maximaal ${seats} tegelijk boeken. Kom je met een grotere groep? Vraag het aan de kassa.`,
+    mine: (seats: string) => `Je hebt voor deze voorstelling al ${seats} geboekt.`,
   },
 });
 

@@ -8,11 +8,11 @@ import { type Way, WhoAreYou } from "./who-are-you";
 const texts = inLanguage({
   en: {
     title: "Please sign in first",
-    why: "This cinema shows its programme only to people who have said who they are.",
+    why: "Tell us who you are, and we’ll show you the programme.",
   },
   nl: {
     title: "Log eerst in",
-    why: "Deze bioscoop laat het programma alleen zien aan wie heeft gezegd wie hij of zij is.",
+    why: "Vertel ons wie je bent, dan laten we je het programma zien.",
   },
 });
 

@@ -12,19 +12,19 @@ import { box } from "./page";
 const texts = inLanguage({
   en: {
     title: "Your booking is under way",
-    live: "One moment: it is being saved.",
-    polling: "One moment: without live updates this may take a few seconds.",
+    live: "One moment, we’re saving it.",
+    polling: "One moment, please: without live updates this may take a few seconds.",
     reconnecting:
-      "The box office does not answer right now. Your booking is sent as soon as it does, and it cannot be booked twice.",
-    leave: "You can leave this page open. Should it close, your booking is taken up when you open it here again.",
+      "There’s no connection right now. We’ll send your booking as soon as we’re back online, and it cannot be booked twice.",
+    leave: "You can leave this page open. If you do close it, your booking carries on when you come back here.",
   },
   nl: {
     title: "Je boeking is onderweg",
-    live: "Een ogenblik: je boeking wordt opgeslagen.",
-    polling: "Een ogenblik: zonder live bijwerken kan dit een paar seconden duren.",
+    live: "Even geduld, we slaan je boeking op.",
+    polling: "Even geduld: zonder live verbinding kan dit een paar seconden duren.",
     reconnecting:
-      "Het systeem antwoordt nu even niet. Je boeking wordt verstuurd zodra dat weer kan, en wordt niet dubbel gemaakt.",
-    leave: "Laat deze pagina gerust open. Sluit je die toch, dan gaat je boeking verder als je hier terugkomt.",
+      "Er is even geen verbinding. Zodra die terug is, versturen we je boeking. Die wordt nooit dubbel gemaakt.",
+    leave: "Laat deze pagina gerust open. Sluit je die toch, dan gaat je boeking verder zodra je hier terugkomt.",
   },
 });
 
