@@ -128,7 +128,7 @@ async def test_the_desk(box: Premises, open_page: OpenPage, http: Http, viewport
         await is_accessible(page)
     await page.goto(box.url(f"/desk{showing}"))
     await page.get_by_role("button", name="Cancel the showing").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("It concerns 1 booking")
+    await expect(page.get_by_role("dialog")).to_contain_text("This affects 1 booking")
     await is_accessible(page)
 
 

@@ -40,7 +40,7 @@ async def open_desk(box: Premises, open_page: OpenPage, view: str = "/", *networ
     """The desk, with the manager signed in, at one of its views."""
     page = await open_page(box.url("/desk#" + view), *network)
     await signs_in(page, "manager")
-    await expect(page.get_by_role("navigation", name="Views")).to_be_visible()
+    await expect(page.get_by_role("navigation", name="Main menu")).to_be_visible()
     return page
 
 
@@ -109,7 +109,7 @@ async def test_when_sales_close_it_is_said_at_once(open_box: OpenBox, open_page:
     }
     box.import_more({"showings": [soon]})
     desk = await open_desk(box, open_page, f"/showing/{soon['showing_id']}")
-    await expect(desk.get_by_role("heading", name="At the counter")).to_be_visible()
+    await expect(desk.get_by_role("heading", name="Sale")).to_be_visible()
     await expect(desk.get_by_text("Sales for this showing have closed.")).to_be_visible()
 
 
@@ -155,7 +155,7 @@ async def test_before_a_showing_is_moved_one_sees_whom_it_concerns(
     await desk.get_by_label("Starts at").fill(new)
     await desk.get_by_role("button", name="Save the changes").click()
     dialog = desk.get_by_role("dialog", name="Who needs to be told")
-    await expect(dialog).to_contain_text("It concerns 1 booking with 2 seats.")
+    await expect(dialog).to_contain_text("This affects 1 booking with 2 seats.")
     await expect(dialog).to_contain_text("alice@example.org")
     assert (await showing(http, box))["starts_at"] == before["starts_at"]
     await dialog.get_by_role("button", name="Change it").click()
@@ -175,7 +175,7 @@ async def test_a_showing_that_is_cancelled_is_told_to_all_whom_it_concerns(
     desk = await open_desk(box, open_page, f"/showing/{SHOWING}")
     await desk.get_by_role("button", name="Cancel the showing").click()
     dialog = desk.get_by_role("dialog")
-    await expect(dialog).to_contain_text("It concerns 1 booking with 2 seats.")
+    await expect(dialog).to_contain_text("This affects 1 booking with 2 seats.")
     await expect(dialog).to_contain_text("alice@example.org")
     await dialog.get_by_role("button", name="Cancel the showing and 1 booking").click()
     await is_told(visitor, "This showing has been cancelled.")
@@ -201,7 +201,7 @@ async def test_who_books_while_a_showing_is_being_cancelled_is_among_whom_it_con
     await expect(dialog).to_contain_text("bob@example.org")
     await books(http, box, "alice", *box.seats[:2])
     await dialog.get_by_role("button", name="Cancel the showing and 1 booking").click()
-    await expect(dialog).to_contain_text("It concerns 2 bookings with 4 seats.")
+    await expect(dialog).to_contain_text("This affects 2 bookings with 4 seats.")
     await expect(dialog).to_contain_text("alice@example.org")
 
 
@@ -227,11 +227,11 @@ async def test_a_showing_is_repeated_over_days(box: Premises, open_page: OpenPag
     await desk.get_by_label("Minutes").fill("95")
     await desk.get_by_label("Room").select_option(label="Room 1 (36 seats)")
     await desk.get_by_label("Price", exact=True).fill("9.50")
-    await desk.get_by_label(re.compile("premium")).fill("12.00")
+    await desk.get_by_label(re.compile("Premium")).fill("12.00")
     await desk.get_by_label("On several days").check()
     await desk.get_by_label("Until").fill("2031-03-31")
     await desk.get_by_role("button", name="Create 4 showings").click()
-    await expect(desk.get_by_role("status").filter(has_text="4 showings were created.")).to_be_visible()
+    await expect(desk.get_by_role("status").filter(has_text="4 showings have been created.")).to_be_visible()
     made = [one for one in (await http(box)("GET", "/api/showings")).body if one["title"] == "A new film"]
     # The clocks change in the night to the 30th; the film goes on beginning at eight.
     assert [(day_of(one["starts_at"]), time_of(one["starts_at"]), one["price"], one["prices"]) for one in made] == [
@@ -254,7 +254,7 @@ async def test_seats_are_booked_and_paid_at_the_counter(box: Premises, open_page
     await desk.get_by_text("For whom? (optional)").click()
     await desk.get_by_label("E-mail for this booking").fill("walk-in@example.org")
     await desk.get_by_label("card").check()
-    await desk.get_by_role("button", name=re.compile("^Book 1 seat, €12.00")).click()
+    await desk.get_by_role("button", name=re.compile("^Book 1 seat for €12.00")).click()
     number = await has_ticket(desk)
     await expect(desk.get_by_text("€12.00 paid: card.")).to_be_visible()
     (found,) = (await http(box)("GET", "/api/bookings", who="manager")).body
@@ -288,7 +288,7 @@ async def test_a_booking_is_found_and_cancelled(box: Premises, open_page: OpenPa
     await books(http, box, "bob", *box.seats[20:21])
     desk = await open_desk(box, open_page, "/find")
     text = {"number": booked["number"].lower(), "name": "ALI", "seat": "b2"}[by]
-    await desk.get_by_label("Number, seat, or name").fill(text)
+    await desk.get_by_label("Number, seat or name").fill(text)
     found = desk.get_by_role("row").filter(has_text=booked["number"])
     await expect(found).to_be_visible()
     await expect(desk.get_by_role("status").filter(has_text="1 booking found")).to_be_visible()
@@ -300,7 +300,7 @@ async def test_a_booking_is_found_and_cancelled(box: Premises, open_page: OpenPa
 
 async def test_who_pauses_between_two_words_finds_both(box: Premises, open_page: OpenPage) -> None:
     desk = await open_desk(box, open_page, "/find")
-    field = desk.get_by_label("Number, seat, or name")
+    field = desk.get_by_label("Number, seat or name")
     await field.press_sequentially("de ")
     await expect(desk).to_have_url(re.compile("#/find/de$"))
     await field.press_sequentially("vries")
@@ -316,7 +316,7 @@ async def test_a_booking_at_the_counter_is_not_called_the_managers_own(
     booked = await books(http, box, "manager", *box.seats[8:10])
     desk = await open_desk(box, open_page, f"/showing/{SHOWING}/booking/{booked['booking_id']}")
     await desk.get_by_role("button", name=f"Cancel {booked['number']}").first.click()
-    await expect(desk.get_by_role("dialog")).to_contain_text("At the counter")
+    await expect(desk.get_by_role("dialog")).to_contain_text("At the desk")
     await expect(desk.get_by_role("dialog")).not_to_contain_text("Manager")
     await expect(desk.get_by_role("row").filter(has_text=booked["number"])).not_to_contain_text("manager@example.org")
 
@@ -337,7 +337,7 @@ async def test_an_account_is_made_and_taken_away_again(box: Premises, open_page:
     await signs_in(kiosk, "foyer")
     await expect(kiosk.get_by_text("Which film will it be?")).to_be_visible()
     await desk.get_by_role("button", name="Change foyer").click()
-    await dialog.get_by_label("May sign in").uncheck()
+    await dialog.get_by_label("Can sign in").uncheck()
     await dialog.get_by_role("button", name="Save").click()
     await expect(kiosk.get_by_text("The kiosk’s session has ended.")).to_be_visible()
 
@@ -349,9 +349,9 @@ async def test_the_last_manager_stays(box: Premises, open_page: OpenPage, http: 
     desk = await open_desk(box, open_page, "/users")
     await desk.get_by_role("button", name="Change Manager", exact=True).click()
     dialog = desk.get_by_role("dialog")
-    await dialog.get_by_label("May sign in").uncheck()
+    await dialog.get_by_label("Can sign in").uncheck()
     await dialog.get_by_role("button", name="Save").click()
-    await expect(dialog).to_contain_text("There must be one manager who may sign in, and this is the last.")
+    await expect(dialog).to_contain_text("At least one manager must be able to sign in, and this is the last one.")
 
 
 @pytest.mark.parametrize("who", ["alice", "kiosk"])

@@ -101,7 +101,7 @@ async def test_a_manager_sees_everybodys(box: Premises, open_page: OpenPage, htt
 async def test_pages_of_one_browser_do_not_share_who_is_signed_in(box: Premises, open_page: OpenPage) -> None:
     desk = await open_page(box.url("/desk"))
     await signs_in(desk, "manager")
-    await expect(desk.get_by_role("navigation", name="Views")).to_be_visible()
+    await expect(desk.get_by_role("navigation", name="Main menu")).to_be_visible()
     page = await desk.context.new_page()
     await page.goto(box.url("/"))
     await is_live(page)

@@ -15,11 +15,11 @@ const words = inLanguage({
   en: {
     underWay: (what: string) => `The booking of ${what} is under way.`,
     done: (number: string, what: string) => `${number} has been booked: ${what}.`,
-    cancelled: (number: string) => `${number} was booked, and has been cancelled meanwhile.`,
-    failed: (what: string) => `The booking for ${what} did not come about.`,
+    cancelled: (number: string) => `${number} was booked and has since been cancelled.`,
+    failed: (what: string) => `The booking for ${what} didn’t go through.`,
     look: "See the booking",
     again: "See the showing",
-    ok: "All right",
+    ok: "OK",
   },
   nl: {
     underWay: (what: string) => `De boeking van ${what} is onderweg.`,
@@ -28,7 +28,7 @@ const words = inLanguage({
     failed: (what: string) => `De boeking voor ${what} is niet gelukt.`,
     look: "Bekijk de boeking",
     again: "Bekijk de voorstelling",
-    ok: "Goed",
+    ok: "Oké",
   },
 });
 

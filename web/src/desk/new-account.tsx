@@ -5,6 +5,7 @@ import { RefusedError } from "../box/http";
 import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/dialog";
 import { Field } from "../shared/field";
+import { capitalised } from "../shared/language";
 import {
   ACCOUNT_ROLES,
   type AccountDraft,
@@ -84,7 +85,7 @@ export function NewAccount({ onClose, onAdded }: { onClose: () => void; onAdded:
             >
               {ACCOUNT_ROLES.map((role) => (
                 <option key={role} value={role}>
-                  {said.roles[role]}: {said.roleHints[role]}
+                  {capitalised(said.roles[role])}: {said.roleHints[role]}
                 </option>
               ))}
             </select>

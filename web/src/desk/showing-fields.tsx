@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import type { Room } from "../box/wire";
 import { momentOf } from "../core/days";
 import { Field } from "../shared/field";
-import { counted } from "../shared/language";
+import { capitalised, counted } from "../shared/language";
 import { seatTypeText } from "../shared/seats";
 import { useDesk } from "./context";
 import { type Draft, type DraftField, LONGEST_TITLE, type Problems, timeTyped } from "./drafts";
@@ -129,7 +129,7 @@ function TypePrices({ draft, room, problem, onDraft }: TypePricesProps) {
           .map((type) => (
             <Field
               key={type}
-              label={seatTypeText(type)}
+              label={capitalised(seatTypeText(type))}
               inputmode="decimal"
               autocomplete="off"
               value={draft.prices[type] ?? ""}

@@ -6,6 +6,7 @@ import type { ListedUser } from "../box/wire";
 import { useAsking } from "../shared/asking";
 import { Dialog } from "../shared/dialog";
 import { Field } from "../shared/field";
+import { capitalised } from "../shared/language";
 import { ACCOUNT_ROLES, calledBy, isPassword } from "./accounts";
 import { useDesk } from "./context";
 import { Action, Failure } from "./parts";
@@ -63,7 +64,7 @@ export function UserChange({ user, onClose, onChanged }: UserChangeProps) {
                 <select {...tied} value={role} onChange={(event) => setRole(event.currentTarget.value)}>
                   {ACCOUNT_ROLES.map((one) => (
                     <option key={one} value={one}>
-                      {said.roles[one]}: {said.roleHints[one]}
+                      {capitalised(said.roles[one])}: {said.roleHints[one]}
                     </option>
                   ))}
                 </select>
