@@ -12,7 +12,7 @@
     ({ target }) => {
       if (isDue || !(target instanceof Element) || document.querySelector("#page > *")) return;
       isDue = true;
-      document.getElementById("page")?.append(navigator.language.startsWith("nl") ? "Een ogenblik…" : "One moment…");
+      document.getElementById("page")?.append(navigator.language.startsWith("nl") ? "Even geduld…" : "One moment…");
       later();
     },
     true,
