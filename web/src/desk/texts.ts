@@ -264,9 +264,9 @@ export const texts = inLanguage({
       you: "you",
       roles: { visitor: "visitor", customer: "customer", kiosk: "kiosk", manager: "manager" },
       roleHints: {
-        customer: "books for themselves",
-        kiosk: "sells at a kiosk, also for others",
-        manager: "can do everything, and works at the desk",
+        customer: "own bookings only",
+        kiosk: "sells to anybody",
+        manager: "can do everything",
       },
       change: "Change",
       changeOf: (name: string) => `Change ${name}`,
@@ -575,8 +575,8 @@ export const texts = inLanguage({
       roles: { visitor: "bezoeker", customer: "klant", kiosk: "kiosk", manager: "manager" },
       roleHints: {
         customer: "boekt voor zichzelf",
-        kiosk: "verkoopt aan een kiosk, ook voor anderen",
-        manager: "mag alles en werkt aan de kassa",
+        kiosk: "verkoopt aan iedereen",
+        manager: "mag alles",
       },
       change: "Wijzigen",
       changeOf: (name: string) => `${name} wijzigen`,
