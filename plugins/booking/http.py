@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -56,6 +57,7 @@ M = TypeVar("M", bound=BaseModel)
 
 KEY_SCHEME = "key "
 LONGEST_FILTER = 200
+UP_TO_A_HUNDRED = re.compile(r"[1-9][0-9]?|100")
 
 
 class BookingHttp:
@@ -294,6 +296,10 @@ class BookingHttp:
                 raise Refusal("invalid_request", f"{name} must be text without control characters and invisible ones.")
         if "showing_id" in conditions and not is_id(conditions["showing_id"]):
             raise Refusal("invalid_request", "showing_id must be a lower-case UUID with hyphens.")
+        if latest := query.get("latest"):
+            if UP_TO_A_HUNDRED.fullmatch(latest) is None:
+                raise Refusal("invalid_request", "latest must be a whole number from 1 to 100.")
+            conditions["latest"] = int(latest)
         times = self._times(request)
         if times is not None:
             conditions["starts_from"], conditions["starts_before"] = times

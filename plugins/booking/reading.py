@@ -166,11 +166,13 @@ def find_bookings(
     seat: str | None = None,
     starts_from: float | None = None,
     starts_before: float | None = None,
+    latest: int | None = None,
 ) -> list[BookingRecord]:
-    """Confirmed and cancelled bookings, the latest first, at most :data:`LISTED_BOOKINGS`.
+    """Confirmed and cancelled bookings, the latest first, at most :data:`LISTED_BOOKINGS`; or the ``latest`` so many
+    that were made or cancelled, the last change first.
 
     ``of_user`` owns or requested them; ``name`` is part of the owner's name, username or e-mail; ``seat`` is a seat's
-    id, or its row and number (``B12``); the last two are about the showing's start.
+    id, or its row and number (``B12``); ``starts_…`` are about the showing's start.
     """
     conditions: list[tuple[str, tuple[Any, ...]]] = []
     if booking_id is not None:
@@ -203,13 +205,14 @@ def find_bookings(
     if starts_before is not None:
         conditions.append(("showings.starts_at < ?", (starts_before,)))
     where = " AND ".join(condition for condition, _ in conditions) or "1"
+    order = "bookings.created_at" if latest is None else "coalesce(bookings.cancelled_at, bookings.created_at)"
     rows = db.conn.execute(
         # At an address of the house nobody reads what is meant for whoever stood before the kiosk or the counter.
         "SELECT bookings.booking_id, users.name, coalesce(bookings.email, "  # noqa: S608
         "CASE WHEN users.role IN ('kiosk', 'manager') THEN NULL ELSE users.email END), bookings.paid "
         "FROM bookings JOIN users USING (user_id) JOIN showings USING (showing_id) "
-        f"WHERE {where} ORDER BY bookings.created_at DESC LIMIT {LISTED_BOOKINGS}",  # the conditions above, no input
-        [value for _, values in conditions for value in values],
+        f"WHERE {where} ORDER BY {order} DESC LIMIT ?",  # the conditions and orders above, no input
+        [*(value for _, values in conditions for value in values), latest or LISTED_BOOKINGS],
     ).fetchall()
     return [_record(db, *row) for row in rows]
 

@@ -66,6 +66,12 @@ def who_cancelled(db: sqlite_utils.Database) -> None:
         db.conn.execute(statement)
 
 
+@migrations()
+def what_happened_last(db: sqlite_utils.Database) -> None:
+    # A booking was made or cancelled: the desk asks for the latest again and again.
+    db.conn.execute("CREATE INDEX bookings_by_change ON bookings (coalesce(cancelled_at, created_at))")
+
+
 ROOMS = """
 CREATE TABLE rooms (
     room_id TEXT PRIMARY KEY,

@@ -460,9 +460,26 @@ async def test_a_manager_finds_bookings_by_showing_number_name_seat_and_time(box
     assert await found("name=%25") == set()
     assert await found("number=x") == set()
     assert await found(f"showing_id={SHOWING}", "bob") == set()
-    for wrong in ("from=yesterday", "showing_id=x", "name=" + "x" * 1000):
+    wrongs = ("from=yesterday", "showing_id=x", "name=" + "x" * 1000)
+    for wrong in (*wrongs, "latest=0", "latest=101", "latest=-1", "latest=x", "latest=%D9%A3", "latest=" + "9" * 5000):
         reply = await call("GET", f"/api/bookings?{wrong}", who="manager")
-        assert (reply.status, reply.code) == (400, "invalid_request")
+        assert (reply.status, reply.code) == (400, "invalid_request"), wrong
+
+
+async def test_the_latest_bookings_are_those_that_were_made_or_cancelled_last(box: Premises, http: Http) -> None:
+    call, ids = http(box), []
+    for place, who in enumerate(("alice", "bob", "alice")):
+        ids.append((await book(call, who, box.seats[place : place + 1])).body["booking_id"])
+        box.clock.forward(1)
+
+    async def latest(number: int, who: str) -> list[str]:
+        return [one["booking_id"] for one in (await call("GET", f"/api/bookings?latest={number}", who=who)).body]
+
+    assert await latest(2, "manager") == [ids[2], ids[1]]
+    assert (await call("DELETE", f"/api/bookings/{ids[0]}", who="alice")).status == 200
+    assert await latest(2, "manager") == [ids[0], ids[2]]
+    assert await latest(100, "manager") == [ids[0], ids[2], ids[1]]
+    assert await latest(1, "bob") == [ids[1]]
 
 
 async def test_the_house_notes_how_a_booking_was_paid(box: Premises, http: Http) -> None:
