@@ -90,6 +90,26 @@ async def test_the_manager_sees_what_visitors_and_kiosks_book(box: Premises, ope
     await expect(desk.locator("main")).to_contain_text("vic@example.org")
 
 
+async def test_what_happened_while_nobody_looked_is_told_when_somebody_does(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    early = await books(http, box, "alice", box.seats[0])
+    later = await books(http, box, "kiosk", box.seats[1])
+    assert (await http(box)("DELETE", f"/api/bookings/{early['booking_id']}", who="alice")).status == 200
+    desk = await open_desk(box, open_page)
+    entries = desk.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_contain_text([re.compile(f"Cancelled {early['number']}"), re.compile(later["number"])])
+
+
+async def test_without_a_websocket_what_happens_is_told_all_the_same(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    desk = await open_desk(box, open_page, "/", blocked)
+    await joined(desk, "polling")
+    booked = await books(http, box, "alice", box.seats[0])
+    await expect(desk.get_by_role("log")).to_contain_text(booked["number"])
+
+
 async def test_a_booked_seat_says_whose_it_is(box: Premises, open_page: OpenPage, http: Http) -> None:
     booked = await books(http, box, "alice", *box.seats[8:10])
     desk = await open_desk(box, open_page, f"/showing/{SHOWING}")

@@ -54,6 +54,8 @@ export interface BookingFilter {
   seat?: string;
   from?: string;
   to?: string;
+  /** How many, of those that were made or cancelled last. */
+  latest?: string;
 }
 
 export class Http {

@@ -14,13 +14,12 @@ import { texts } from "./texts";
 const CALM = 15_000;
 
 export function Feed() {
-  const { box, news } = useDesk();
+  const { news } = useDesk();
   const happenings = news.happenings.value;
   const said = texts.value.feed;
   return (
     <section class="feed card" aria-labelledby="feed-title">
       <h2 id="feed-title">{said.title}</h2>
-      {box.link.value === "polling" && <p class="soft small">{said.paused}</p>}
       {happenings.length === 0 && <p class="soft">{said.none}</p>}
       {/* Entry by entry it would talk all evening: it is off, and summed up below. */}
       <div role="log" aria-live="off" aria-label={said.title}>
@@ -71,15 +70,17 @@ function Entry({ happening }: { happening: Happening }) {
   );
 }
 
-/** What has happened since it was last said, in one sentence. */
+/** What has happened since it was last said, in one sentence; not what had happened before anybody listened. */
 function SpokenNews({ happenings }: { happenings: readonly Happening[] }) {
   const [sentence, setSentence] = useState("");
+  const { box } = useDesk();
   const latest = useRef(happenings);
   latest.current = happenings;
   useEffect(() => {
+    const since = box.now();
     let known = new Set(latest.current.map(keyOf));
     const clock = setInterval(() => {
-      const fresh = latest.current.filter((happening) => !known.has(keyOf(happening)));
+      const fresh = latest.current.filter((happening) => happening.at >= since && !known.has(keyOf(happening)));
       known = new Set(latest.current.map(keyOf));
       setSentence(fresh.length === 0 ? "" : summary(fresh));
     }, CALM);

@@ -1,6 +1,6 @@
 /** What happens, as it is told: found out from one present of the showings to the next, and from bookings' outcomes. */
 
-import type { Confirmation, Showing } from "../box/wire";
+import type { Booking, Confirmation, Showing } from "../box/wire";
 
 /** More than this is not kept. */
 export const KEPT = 100;
@@ -16,7 +16,8 @@ export type ShowingChange = "title" | "time" | "room" | "price";
 /** The latest first; what was told already is not told again. */
 export function withNews(told: readonly Happening[], news: readonly Happening[]): readonly Happening[] {
   const fresh = news.filter((one) => !told.some((other) => sameThing(one, other)));
-  return fresh.length === 0 ? told : [...fresh.reverse(), ...told].slice(0, KEPT);
+  if (fresh.length === 0) return told;
+  return [...fresh.reverse(), ...told].sort((one, other) => other.at - one.at).slice(0, KEPT);
 }
 
 /** A booking is told again whenever somebody asks for it; nothing else is told twice. */
@@ -25,7 +26,10 @@ function sameThing(one: Happening, other: Happening): boolean {
 }
 
 /** What a booking's outcome means; null for one that failed: then nothing has changed. */
-export function happeningOf(confirmation: Confirmation, showing: Showing | undefined): Happening | null {
+export function happeningOf(
+  confirmation: Confirmation,
+  showing: Pick<Showing, "title" | "starts_at"> | undefined,
+): Happening | null {
   const { status, booking_id, showing_id, number, total, currency, seat_ids, timestamp } = confirmation;
   if (status === "failed" || showing_id === undefined) return null;
   return {
@@ -38,8 +42,17 @@ export function happeningOf(confirmation: Confirmation, showing: Showing | undef
     number: number ?? "",
     seats: seat_ids.length,
     total: total ?? "0",
-    currency: currency ?? showing?.currency ?? "EUR",
+    currency: currency ?? "EUR",
   };
+}
+
+/** What happened within `milliseconds` of `now`, of the bookings that were made or cancelled last. */
+export function happeningsOf(bookings: readonly Booking[], now: number, milliseconds: number): Happening[] {
+  return bookings
+    .map((booking) => happeningOf(booking, booking.showing))
+    .filter((happening) => happening !== null)
+    .filter(({ at }) => at > now - milliseconds)
+    .reverse();
 }
 
 /** What is different between two presents of the showings to come. What is over by now has merely gone. */

@@ -1,10 +1,14 @@
-/** What happens while the page is open, as the box tells it. */
+/** What happens, as the box tells it; and what happened before the page was open, or while nothing could be told. */
 
 import { effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { Box } from "../box/box";
 import type { Showing } from "../box/wire";
-import { type Happening, happeningOf, happeningsBetween, withNews } from "./happenings";
+import { type Happening, happeningOf, happeningsBetween, happeningsOf, withNews } from "./happenings";
 import type { Programme } from "./programme";
+
+/** How many bookings are asked for, and how long ago they may have happened: of the same day, so that a time tells when. */
+const LATEST = 50;
+const HALF_A_DAY = 12 * 60 * 60 * 1000;
 
 export class News {
   private readonly told = signal<readonly Happening[]>([]);
@@ -25,11 +29,20 @@ export class News {
       const happening = happeningOf(confirmation, programme.find(confirmation.showing_id ?? ""));
       if (happening !== null) this.add([happening]);
     });
-    this.ends = [following, listening];
+    const catchingUp = effect(() => {
+      if (box.renewed.value > 0) void this.catchUp(box);
+    });
+    this.ends = [following, listening, catchingUp];
   }
 
   dispose(): void {
     for (const end of this.ends) end();
+  }
+
+  /** Where this fails, the next present asks again. */
+  private async catchUp(box: Box): Promise<void> {
+    const latest = await box.http.bookings({ latest: `${LATEST}` }).catch(() => []);
+    this.add(happeningsOf(latest, box.now(), HALF_A_DAY));
   }
 
   private add(news: readonly Happening[]): void {

@@ -47,7 +47,6 @@ export const texts = inLanguage({
     feed: {
       title: "Latest activity",
       none: "Bookings and changes appear here as they happen.",
-      paused: "Bookings made elsewhere appear here again once the live connection is back.",
       booked: "Booked",
       "given back": "Cancelled",
       "new showing": "New showing",
@@ -357,7 +356,6 @@ export const texts = inLanguage({
     feed: {
       title: "Zojuist gebeurd",
       none: "Nieuwe boekingen en wijzigingen verschijnen hier vanzelf.",
-      paused: "Boekingen van elders verschijnen hier weer zodra de live verbinding terug is.",
       booked: "Geboekt",
       "given back": "Geannuleerd",
       "new showing": "Nieuwe voorstelling",

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { type Happening, happeningOf, happeningsBetween, KEPT, withNews } from "../../src/desk/happenings";
+import {
+  type Happening,
+  happeningOf,
+  happeningsBetween,
+  happeningsOf,
+  KEPT,
+  withNews,
+} from "../../src/desk/happenings";
 import { booking, showing } from "./fixtures";
 
 const NOW = Date.parse("2029-12-31T00:00:00Z");
@@ -27,6 +34,21 @@ describe("what happens to bookings", () => {
     expect(happeningOf(booking(), showing())).toMatchObject({ kind: "booked", seats: 2, title: "Nosferatu" });
     expect(happeningOf(booking({ status: "cancelled" }), undefined)).toMatchObject({ kind: "given back", title: "" });
     expect(happeningOf(booking({ status: "failed" }), showing())).toBeNull();
+  });
+});
+
+describe("what happened before anybody looked", () => {
+  it("is of the last hours, and stands below what came after it", () => {
+    const at = (timestamp: string, fields = {}) => booking({ booking_id: timestamp, timestamp, ...fields });
+    const bookings = [
+      at("2029-12-30T23:50:00Z", { status: "cancelled" }),
+      at("2029-12-30T23:40:00Z"),
+      at("2029-12-30T11:59:00Z"),
+    ];
+    const before = happeningsOf(bookings, NOW, 12 * 60 * 60 * 1000);
+    expect(before.map(({ at }) => new Date(at).getUTCMinutes())).toEqual([40, 50]);
+    const live = happeningsBetween([], [showing()], NOW);
+    expect(kinds(withNews(withNews([], live), before))).toEqual(["new showing", "given back", "booked"]);
   });
 });
 
