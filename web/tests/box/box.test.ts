@@ -1,37 +1,25 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Box } from "../../src/box/box";
-import type { Handlers } from "../../src/box/mqtt";
 import type { BookingRequest, Command } from "../../src/box/wire";
+import {
+  type Answer,
+  answers,
+  asked,
+  endSession,
+  HOUR,
+  happens,
+  joins,
+  kept,
+  latest,
+  mqtt,
+  pass,
+  START,
+  say,
+  session,
+  showing,
+  surrounded,
+} from "./surroundings";
 
-const START = Date.parse("2030-01-01T12:00:00Z");
-const HOUR = 3_600_000;
-const CINEMA = {
-  name: "Rialto",
-  timezone: "Europe/Amsterdam",
-  currency: "EUR",
-  languages: ["en"],
-  booking: { hold_seconds: 300, max_seats: 10, cancel_until_minutes: 30, sales_close_minutes: 0 },
-};
-const user = (name: string) => ({ user_id: name, username: name, role: "customer", name, email: null });
-const session = (name: string, hours = 12) => ({
-  token: `token of ${name}`,
-  expires_at: new Date(Date.now() + hours * HOUR).toISOString(),
-  user: user(name),
-});
-const showing = (title: string, status = "scheduled") => ({
-  showing_id: "s",
-  title,
-  starts_at: "2030-01-01T19:00:00Z",
-  ends_at: "2030-01-01T21:00:00Z",
-  room_id: "r",
-  room: "Room",
-  price: "9.50",
-  currency: "EUR",
-  status,
-  seats_total: 2,
-  seats_available: 2,
-  version: 1,
-});
 const body: BookingRequest = {
   showing_id: "s",
   seat_ids: ["a"],
@@ -41,82 +29,16 @@ const body: BookingRequest = {
 const booking: Command = { topic: "booking/request", body };
 const confirmed = { booking_id: "b", status: "confirmed", message: "", timestamp: "2030-01-01T12:00:01.000Z" };
 
-/** MQTT as a test says it is: connections that were begun, and what was published on the latest. */
-const mqtt = vi.hoisted(() => ({ begun: [] as unknown[], published: [] as string[], as: [] as (string | null)[] }));
-vi.mock("../../src/box/mqtt", () => ({
-  connect: async (_url: string, as: { userId: string } | null, handlers: unknown) => {
-    mqtt.begun.push(handlers);
-    mqtt.as.push(as?.userId ?? null);
-    return {
-      subscribe: () => {},
-      unsubscribe: () => {},
-      publish: (topic: string, payload: string) => void mqtt.published.push(`${topic} ${payload}`),
-      end: () => {},
-    };
-  },
-}));
-const latest = () => mqtt.begun.at(-1) as Handlers;
+vi.mock("../../src/box/mqtt", () => import("./surroundings"));
+surrounded();
 
-/** HTTP: what each call answers, as status and body; and which calls there were. */
-type Answer = [status: number, body: unknown, headers?: Record<string, string>];
-let answers: Map<string, () => Answer | Promise<Answer>>;
-let calls: string[];
-let kept: Map<string, string>;
-let listeners: Map<string, (event: unknown) => void>;
 let box: Box;
-
-const storage = (map: Map<string, string>) => ({
-  getItem: (name: string) => map.get(name) ?? null,
-  setItem: (name: string, value: string) => void map.set(name, value),
-  removeItem: (name: string) => void map.delete(name),
-});
-
-const pass = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
-
 beforeEach(() => {
-  vi.useFakeTimers({ now: START });
-  Object.assign(mqtt, { begun: [], published: [], as: [] });
-  [kept, listeners, calls] = [new Map(), new Map(), []];
-  answers = new Map<string, () => Answer>([
-    ["GET /api/cinema", () => [200, CINEMA]],
-    ["GET /api/showings", () => [200, [showing("A film")]]],
-    ["POST /api/session", () => [200, session("alice")]],
-    ["DELETE /api/session", () => [204, null]],
-    ["POST /api/bookings", () => [200, confirmed]],
-  ]);
-  const listen = (name: string, listener: (event: unknown) => void) => void listeners.set(name, listener);
-  vi.stubGlobal("localStorage", storage(kept));
-  vi.stubGlobal("sessionStorage", storage(new Map()));
-  vi.stubGlobal("location", { protocol: "http:", host: "box" });
-  vi.stubGlobal("document", { addEventListener: listen, hidden: false, visibilityState: "visible" });
-  vi.stubGlobal("addEventListener", listen);
-  vi.stubGlobal("requestAnimationFrame", (draw: () => void) => setTimeout(draw, 16));
-  vi.stubGlobal("fetch", async (path: string, { method }: { method: string }) => {
-    calls.push(`${method} ${path}`);
-    const answer = answers.get(`${method} ${path}`);
-    if (answer === undefined) throw new TypeError("nobody answers");
-    const [status, said, headers] = await answer();
-    return new Response(said === null ? null : JSON.stringify(said), { status, ...(headers ? { headers } : {}) });
-  });
+  answers.set("POST /api/bookings", () => [200, confirmed]);
   box = new Box({ page: "visitors" });
 });
-afterEach(() => {
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-});
 
-/** A page that is joined, as alice. */
-async function joined(): Promise<void> {
-  box.start();
-  await pass();
-  await box.signIn("alice", "password");
-  await pass();
-  latest().opened();
-  await pass();
-}
-
-const asked = (call: string) => calls.filter((one) => one === call).length;
-const say = (topic: string, message: unknown, isKept = false) => latest().said(topic, JSON.stringify(message), isKept);
+const joined = () => joins(box);
 
 describe("a command", () => {
   it("goes out once, and its outcome ends it", async () => {
@@ -245,8 +167,7 @@ describe("what somebody had under way when their session ended", () => {
   it("waits for them, and for nobody else", async () => {
     await joined();
     void box.send(booking);
-    answers.set("GET /api/showings", () => [401, { code: "unauthorized", message: "" }]);
-    await box.refresh().catch(() => {});
+    await endSession(box);
     answers.set("POST /api/session", () => [200, session("bob")]);
     await box.signIn("bob", "password");
     expect(box.unresolved).toEqual([]);
@@ -259,8 +180,7 @@ describe("what somebody had under way when their session ended", () => {
 describe("a session", () => {
   it("that the box has ended is over, and the page goes on as a guest's", async () => {
     await joined();
-    answers.set("GET /api/showings", () => [401, { code: "unauthorized", message: "" }]);
-    await box.refresh().catch(() => {});
+    await endSession(box);
     await pass();
     expect(box.session.value).toBeNull();
     expect(box.signedOut.value).toBe(true);
@@ -272,12 +192,12 @@ describe("a session", () => {
     await joined();
     const other = JSON.stringify({ ...session("bob"), issued_at: Date.now() });
     kept.set("lynrie.visitors.session", other);
-    listeners.get("storage")?.({ key: "lynrie.visitors.session" });
+    happens("storage", { key: "lynrie.visitors.session" });
     await pass();
     expect(box.session.value?.user.user_id).toBe("bob");
     expect(mqtt.as.at(-1)).toBe("bob");
     kept.delete("lynrie.visitors.session");
-    listeners.get("storage")?.({ key: "lynrie.visitors.session" });
+    happens("storage", { key: "lynrie.visitors.session" });
     expect(box.session.value).toBeNull();
     expect(box.signedOut.value).toBe(false);
   });
@@ -285,8 +205,7 @@ describe("a session", () => {
   it("that ended here does not take another tab's along", async () => {
     await joined();
     kept.set("lynrie.visitors.session", JSON.stringify({ ...session("bob"), issued_at: Date.now() }));
-    answers.set("GET /api/showings", () => [401, { code: "unauthorized", message: "" }]);
-    await box.refresh().catch(() => {});
+    await endSession(box);
     expect(JSON.parse(kept.get("lynrie.visitors.session") ?? "{}").user.user_id).toBe("bob");
     expect(box.session.value?.user.user_id).toBe("bob");
   });
@@ -309,7 +228,7 @@ describe("the present", () => {
     answers.set("GET /api/showings", () => new Promise<Answer>((resolve) => (answer = resolve)));
     const refreshed = box.refresh();
     await pass();
-    say("showing/update/s", showing("A film", "cancelled"));
+    say("showing/update/s", showing("A film", { status: "cancelled" }));
     answer([200, [showing("A film")]]);
     await refreshed;
     expect(box.showings.value).toEqual([]);
@@ -341,7 +260,7 @@ describe("the present", () => {
     expect(asked("GET /api/showings")).toBe(before);
     await pass(11_000);
     expect(asked("GET /api/showings")).toBe(before + 1);
-    listeners.get("visibilitychange")?.({});
+    happens("visibilitychange", {});
     await pass();
     expect(asked("GET /api/showings")).toBe(before + 2);
   });
