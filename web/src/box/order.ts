@@ -212,7 +212,7 @@ export class Order {
       this.answered = this.box.send({ topic: next.topic, body: this.body(next.seat_ids) }).then((outcome) => {
         const loss =
           outcome.kind === "notice" ? selection.answered(outcome.notice) : selection.refused(codeOf(outcome));
-        if (this._stage.value === "choosing" && selection === this.selection) {
+        if (this._stage.value === "choosing") {
           if (!this.isOver) this.lost(loss);
           this.step();
         }

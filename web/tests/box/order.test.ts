@@ -9,33 +9,48 @@ const ME = "me";
 
 /** A box that answers when it is told to, and notes what it is asked. */
 class Told implements Counter {
-  readonly isAlone: boolean = false;
+  isAlone = false;
   readonly renewed = signal(0);
   readonly plan = signal<SeatPlan | null>(null);
   readonly session = signal<{ user: { user_id: string } } | null>({ user: { user_id: ME } });
-  held: HoldNotice[] = [];
+  /** What it keeps, as far as it can be asked. */
+  held: HoldNotice[] | null = [];
   readonly sent: Command[] = [];
-  private readonly waiting: ((outcome: Outcome) => void)[] = [];
+  /** How often each was asked for. */
+  readonly asked = { holds: 0, refresh: 0 };
+  private waiting: { topic: Command["topic"]; resolve: (outcome: Outcome) => void }[] = [];
   private readonly notices = new Set<(notice: HoldNotice) => void>();
+  private readonly confirmations = new Set<(confirmation: Confirmation) => void>();
   private readonly leaving = new Set<() => void>();
-  private readonly remembered = new Map<string, unknown>();
-  readonly http = { holds: async () => this.held };
+  readonly remembered = new Map<string, unknown>();
+  readonly http = {
+    holds: async () => {
+      this.asked.holds += 1;
+      if (this.held === null) throw new Error("nobody answers");
+      return this.held;
+    },
+  };
   readonly tab = {
     get: (name: string) => (this.remembered.get(name) ?? null) as never,
     set: (name: string, value: unknown) => void this.remembered.set(name, value),
   };
 
   now = () => Date.now();
-  refresh = async () => {};
+  refresh = async () => {
+    this.asked.refresh += 1;
+  };
   send = (command: Command) => {
     this.sent.push(command);
-    return new Promise<Outcome>((resolve) => void this.waiting.push(resolve));
+    return new Promise<Outcome>((resolve) => void this.waiting.push({ topic: command.topic, resolve }));
   };
   onNotice = (listener: (notice: HoldNotice) => void) => {
     this.notices.add(listener);
     return () => this.notices.delete(listener);
   };
-  onConfirmation = () => () => true;
+  onConfirmation = (listener: (confirmation: Confirmation) => void) => {
+    this.confirmations.add(listener);
+    return () => this.confirmations.delete(listener);
+  };
   onLeave = (listener: () => void) => {
     this.leaving.add(listener);
     return () => this.leaving.delete(listener);
@@ -59,22 +74,42 @@ class Told implements Counter {
     return { ...message, ...(status === "held" ? { expires_at } : {}), ...more };
   }
 
-  async answer(outcome: Outcome): Promise<void> {
-    this.waiting.shift()?.(outcome);
+  /** Answer what has waited longest, of holds or of bookings. */
+  private async answer(room: "seats/" | "booking/", outcome: Outcome): Promise<void> {
+    const first = this.waiting.find(({ topic }) => topic.startsWith(room));
+    this.waiting = this.waiting.filter((other) => other !== first);
+    first?.resolve(outcome);
     await vi.advanceTimersByTimeAsync(0);
   }
 
   async answerHold(status: HoldNotice["status"], seats: string[], more: Partial<HoldNotice> = {}): Promise<void> {
-    await this.answer({ kind: "notice", notice: this.notice(status, seats, more) });
+    await this.answer("seats/", { kind: "notice", notice: this.notice(status, seats, more) });
   }
 
-  async answerBooking(status: Confirmation["status"], seat_ids: string[], code?: string): Promise<void> {
+  confirmation(status: Confirmation["status"], seat_ids: string[], code?: string): Confirmation {
     const outcome = { booking_id: this.id, status, message: "", timestamp: "", seat_ids };
-    await this.answer({ kind: "confirmation", confirmation: code === undefined ? outcome : { ...outcome, code } });
+    return code === undefined ? outcome : { ...outcome, code };
+  }
+
+  async answerBooking(status: Confirmation["status"], seats: string[], code?: string): Promise<void> {
+    await this.answer("booking/", { kind: "confirmation", confirmation: this.confirmation(status, seats, code) });
   }
 
   tell(notice: HoldNotice): void {
     for (const listener of this.notices) listener(notice);
+  }
+
+  confirm(confirmation: Confirmation): void {
+    for (const listener of this.confirmations) listener(confirmation);
+  }
+
+  /** What this tab remembers of an order: the booking's id. */
+  get tabs(): string | null {
+    return (this.remembered.get("order") as { booking_id: string } | null | undefined)?.booking_id ?? null;
+  }
+
+  get listeners(): number {
+    return this.notices.size + this.confirmations.size + this.leaving.size;
   }
 
   leave(): void {
@@ -213,6 +248,232 @@ describe("an order", () => {
     expect(order.loss.value).toEqual({ why: "refused", code: "unknown_seat", seat_ids: ["a"] });
     expect(order.seats.value).toEqual([]);
   });
+
+  it("that is refused says why until seats are chosen again", async () => {
+    const order = await keeping("a");
+    void order.book();
+    await box.answerBooking("failed", [], "sales_closed");
+    await box.answerHold("released", ["a"]);
+    expect(order.refusal.value).toBe("sales_closed");
+    expect(order.loss.value).toBeNull();
+    order.toggle("b");
+    expect(order.refusal.value).toBeNull();
+  });
+
+  it("that fails while seats are still asked for gives back these too", async () => {
+    const order = await keeping("a");
+    const before = box.id;
+    order.toggle("b");
+    void order.book();
+    await box.answerBooking("failed", ["c"], "seats_unavailable");
+    expect(box.last).toBe("request a b");
+    await box.answerHold("held", ["a", "b"]);
+    expect(box.last).toBe("release a b");
+    expect(box.id).toBe(before);
+  });
+
+  it("that fails with nothing kept has nothing to give back", async () => {
+    const order = new Order(box, "s");
+    order.toggle("a");
+    void order.book();
+    await box.answerHold("rejected", ["a"], { code: "seats_unavailable" });
+    await box.answerBooking("failed", ["a"], "seats_unavailable");
+    expect(box.sent.map(({ topic }) => topic)).toEqual(["seats/hold", "booking/request"]);
+    expect(order.stage.value).toBe("choosing");
+  });
+
+  it("has nothing that runs out once it is booked", async () => {
+    const order = await keeping("a");
+    void order.book();
+    await box.answerBooking("confirmed", ["a"]);
+    expect(order.expiresAt.value).toBeNull();
+    expect(order.kept.value.size).toBe(0);
+  });
+
+  it("hears what becomes of its booking later, and of no other", async () => {
+    const order = await keeping("a");
+    void order.book();
+    box.confirm(box.confirmation("failed", ["a"])); // said again of an attempt before: not this one's outcome
+    expect(order.confirmation.value).toBeNull();
+    await box.answerBooking("confirmed", ["a"]);
+    box.confirm({ ...box.confirmation("cancelled", ["a"]), booking_id: "another" });
+    expect(order.confirmation.value?.status).toBe("confirmed");
+    box.confirm(box.confirmation("cancelled", ["a"]));
+    expect(order.confirmation.value?.status).toBe("cancelled");
+  });
+
+  it("is not booked with nothing in it", async () => {
+    const order = new Order(box, "s");
+    await order.book();
+    expect(box.sent).toEqual([]);
+  });
+
+  it("gives all back at once, but not while it is being booked", async () => {
+    const order = await keeping("a", "b");
+    void order.book();
+    order.clear();
+    expect(order.seats.value).toEqual(["a", "b"]);
+    await box.answerBooking("failed", [], "rate_limited");
+    await box.answerHold("released", ["a", "b"]);
+    await box.answerHold("held", ["a", "b"]);
+    order.clear();
+    expect(order.seats.value).toEqual([]);
+    expect(box.last).toBe("release a b");
+  });
+
+  it("that is left while seats are asked for gives them back once they are kept", async () => {
+    const order = new Order(box, "s");
+    order.toggle("a");
+    order.dispose();
+    expect(box.last).toBe("hold a");
+    await box.answerHold("held", ["a"]);
+    expect(box.last).toBe("release a");
+  });
+
+  it("that is left hears and does nothing any more", async () => {
+    const order = await keeping("a");
+    order.dispose();
+    await box.answerHold("released", ["a"]);
+    expect(box.listeners).toBe(0);
+    expect(vi.getTimerCount()).toBe(0);
+    box.renewed.value += 1;
+    await vi.advanceTimersByTimeAsync(0);
+    expect(box.asked.holds).toBe(0);
+    expect(box.last).toBe("release a");
+  });
+
+  it("forgets what was lost once it has been read", async () => {
+    const order = await keeping("a");
+    box.tell(box.notice("expired", ["a"]));
+    order.forgive();
+    expect(order.loss.value).toBeNull();
+  });
+
+  it("asks for the plan where somebody was quicker than it was told", async () => {
+    const order = new Order(box, "s");
+    order.toggle("a");
+    expect(box.asked.refresh).toBe(0);
+    await box.answerHold("rejected", ["a"], { code: "seats_unavailable" });
+    expect(order.loss.value).toEqual({ why: "taken", seat_ids: ["a"] });
+    expect(box.asked.refresh).toBe(1);
+  });
+
+  it("keeps its seats while it is being booked, whatever time or room do meanwhile", async () => {
+    const order = await keeping("a");
+    void order.book();
+    await vi.advanceTimersByTimeAsync(400_000);
+    box.plan.value = { showing_id: "s", version: 1, seats: [] };
+    expect(order.seats.value).toEqual(["a"]);
+    expect(order.loss.value).toBeNull();
+  });
+
+  it("is told nothing by what concerns another order", async () => {
+    const order = await keeping("a");
+    box.tell(box.notice("expired", ["a"], { booking_id: "another" }));
+    expect(order.loss.value).toBeNull();
+  });
+});
+
+describe("what an order has after a cut", () => {
+  /** The connection is back; `meanwhile` happens before the box has answered what it keeps. */
+  async function renewed(meanwhile = () => {}): Promise<void> {
+    box.renewed.value += 1;
+    meanwhile();
+    await vi.advanceTimersByTimeAsync(0);
+  }
+
+  it("is not asked for where it has nothing", async () => {
+    new Order(box, "s");
+    await renewed();
+    expect(box.asked.holds).toBe(0);
+  });
+
+  it("stays as it is known where nobody answers", async () => {
+    const order = await keeping("a");
+    box.held = null;
+    await renewed();
+    expect([...order.kept.value]).toEqual(["a"]);
+    expect(box.last).toBe("hold a");
+  });
+
+  it("is told by a newer answer than that", async () => {
+    const order = await keeping("a");
+    box.held = [];
+    await renewed(() => order.toggle("b"));
+    expect([...order.kept.value]).toEqual(["a"]);
+    expect(box.last).toBe("hold a b");
+  });
+
+  it("matters no more while it is being booked", async () => {
+    const order = await keeping("a");
+    box.held = [];
+    await renewed(() => void order.book());
+    expect(box.last).toBe("request a");
+    await box.answerBooking("failed", [], "sales_closed");
+    expect(box.last).toBe("release a");
+  });
+});
+
+describe("what a tab remembers of an order", () => {
+  it("is under which id it has seats, and nothing of one that has none", async () => {
+    new Order(box, "s");
+    box.leave();
+    expect(box.tabs).toBeNull();
+    const order = await keeping("a");
+    expect(box.tabs).toBe(order.id);
+  });
+
+  it("is gone as soon as it is left, booked, or failed for good", async () => {
+    const left = await keeping("a");
+    left.dispose();
+    expect(box.tabs).toBeNull();
+    await box.answerHold("released", ["a"]);
+    expect(box.tabs).toBeNull();
+
+    const booked = await keeping("a");
+    void booked.book();
+    await box.answerBooking("confirmed", ["a"]);
+    expect(box.tabs).toBeNull();
+
+    const failed = await keeping("a");
+    void failed.book();
+    await box.answerBooking("failed", ["a"], "seats_unavailable");
+    await box.answerHold("released", ["a"]);
+    expect(box.tabs).toBeNull();
+  });
+
+  it("is not lost with one that was left before, and is booked now", async () => {
+    const order = await keeping("a");
+    void order.book();
+    order.dispose();
+    const next = await keeping("b");
+    await box.answerBooking("confirmed", ["a"]);
+    expect(order.stage.value).toBe("done");
+    expect(box.tabs).toBe(next.id);
+  });
+});
+
+describe("a booking that was asked for before the page was loaded anew", () => {
+  const request = { showing_id: "s", seat_ids: ["a", "b"], booking_id: "before", timestamp: "then" };
+
+  it("is asked for again as it was", async () => {
+    const order = Order.resumed(box, request);
+    expect(box.sent).toEqual([{ topic: "booking/request", body: request }]);
+    expect(order.stage.value).toBe("booking");
+    expect(order.seats.value).toEqual(["a", "b"]);
+    box.confirm({ ...box.confirmation("confirmed", ["a", "b"]) });
+    await box.answerBooking("confirmed", ["a", "b"]);
+    expect(order.id).toBe("before");
+    expect(order.confirmation.value?.status).toBe("confirmed");
+  });
+
+  it("goes on with what is left of it where it fails", async () => {
+    const order = Order.resumed(box, request);
+    await box.answerBooking("failed", ["b"], "seats_unavailable");
+    expect(box.last).toBe("hold a");
+    expect(box.id).not.toBe("before");
+    expect(order.loss.value).toEqual({ why: "taken", seat_ids: ["b"] });
+  });
 });
 
 describe("what a tab had chosen", () => {
@@ -251,5 +512,66 @@ describe("what a tab had chosen", () => {
     await Order.abandon(box);
     expect(box.last).toBe("release a");
     expect(box.id).toBe(before);
+  });
+
+  it("is taken up once", async () => {
+    await keeping("a");
+    box.held = [box.notice("held", ["a"])];
+    box.leave();
+    Order.begun(box, "other");
+    const order = Order.begun(box, "s");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(order.seats.value).toEqual([]);
+  });
+
+  it("is chosen again by nobody who looks at another showing", async () => {
+    await keeping("a");
+    box.held = [box.notice("held", ["a"])];
+    box.leave();
+    const order = Order.begun(box, "other");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(order.seats.value).toEqual([]);
+  });
+
+  it("does not mix with what is chosen before the box has answered", async () => {
+    await keeping("a");
+    box.held = [box.notice("held", ["a"])];
+    box.leave();
+    const order = Order.begun(box, "s");
+    order.toggle("b");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(order.seats.value).toEqual(["b"]);
+  });
+
+  it("is remembered on, for the page after the next", async () => {
+    await keeping("a");
+    box.held = [box.notice("held", ["a"])];
+    box.leave();
+    const order = Order.begun(box, "s");
+    expect(box.tabs).toBeNull();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(box.tabs).toBe(order.id);
+    expect(order.isSettled.value).toBe(true);
+  });
+
+  it("outlives a power cut where no other page is open in the browser", async () => {
+    box.isAlone = true;
+    await keeping("a");
+    box.held = [box.notice("held", ["a"])];
+    await Order.abandon(box);
+    expect(box.last).toBe("release a");
+  });
+
+  it("is given back once the box can be reached", async () => {
+    await keeping("a");
+    box.held = [box.notice("held", ["a"])];
+    box.leave();
+    let reach = () => {};
+    const abandoned = Order.abandon(box, new Promise((resolve) => (reach = resolve)));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(box.asked.holds).toBe(0);
+    reach();
+    await abandoned;
+    expect(box.last).toBe("release a");
   });
 });
