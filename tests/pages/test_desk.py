@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from contract.house import SHOWING, SMALL_ROOM, SMALL_SHOWING, Premises, new_id
+from contract.house import PASSWORD, SHOWING, SMALL_ROOM, SMALL_SHOWING, Premises, new_id
 from contract.people import Caller
 from playwright.async_api import Page, expect
 
@@ -300,6 +300,27 @@ async def test_a_sale_that_is_left_while_it_is_booked_is_paid_and_told(
     await told.get_by_role("link", name="See the booking").click()
     await expect(desk.get_by_role("region", name=f"Booking {made['number']}")).to_be_visible()
     await expect(told).not_to_be_attached()
+
+
+async def test_a_sale_under_way_when_the_session_ends_goes_on_when_the_manager_is_back(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    network = Network()
+    desk = await open_desk(box, open_page, f"/showing/{SHOWING}", network)
+    await is_live(desk)
+    await chooses(desk, "C1")
+    await desk.get_by_label("card").check()
+    network.swallows = lambda message: b"booking/request" in message
+    await desk.get_by_role("button", name=re.compile("^Book 1 seat")).click()
+    change = {"password": PASSWORD.format("manager")}
+    assert (await http(box)("PATCH", f"/api/users/{box.user_id('manager')}", change, who="manager2")).status == 200
+    await expect(desk.get_by_role("dialog")).to_be_visible()
+    network.swallows = lambda message: False
+    await signs_in(desk, "manager")
+    number = await has_ticket(desk)
+    await expect(desk.get_by_text("€12.00 paid: card.")).to_be_visible()
+    (made,) = (await http(box)("GET", "/api/bookings", who="manager2")).body
+    assert (made["number"], made["paid"]) == (number, "card")
 
 
 @pytest.mark.parametrize("by", ["number", "name", "seat"])

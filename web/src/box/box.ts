@@ -351,6 +351,11 @@ export class Box {
       .map(({ body }) => body);
   }
 
+  /** Whether a booking was asked for whose outcome is not known yet, in this page or in one before it. */
+  isAwaited(bookingId: string): boolean {
+    return this.kept.some(({ body }) => body.booking_id === bookingId);
+  }
+
   /** Nobody waits for a booking's outcome any more. */
   forget(bookingId: string): void {
     this.memory.set(

@@ -102,9 +102,9 @@ export class Sale {
   }
 
   private keepPayment(bookingId: string, payment: PaymentChoice): void {
-    const awaited = new Set(this.box.unresolved.map(({ booking_id }) => booking_id));
-    const kept = Object.entries(this.box.memory.get("payments", KeptPayments) ?? {}).filter(([id]) => awaited.has(id));
-    this.box.memory.set("payments", Object.fromEntries([...kept, [bookingId, payment]]));
+    const kept = Object.entries(this.box.memory.get("payments", KeptPayments) ?? {});
+    const awaited = kept.filter(([id]) => this.box.isAwaited(id));
+    this.box.memory.set("payments", Object.fromEntries([...awaited, [bookingId, payment]]));
   }
 }
 
@@ -115,34 +115,62 @@ export class Sales {
   readonly current: ReadonlySignal<Sale | null> = this._current;
   /** Whose outcome has not been seen. */
   readonly background: ReadonlySignal<readonly Sale[]> = this._background;
-  private hasTakenUp = false;
+  private userId: string | undefined;
+  private lookedAt: string | null = null;
+  private end: (() => void) | null = null;
 
   constructor(private readonly box: Box) {}
 
-  /** Take up what a former load of the page has left. */
+  /** Take up what a former load of the page has left, and from now on what was under way when a session ended. */
   takeUp(): void {
-    if (this.hasTakenUp) return;
-    this.hasTakenUp = true;
-    this._background.value = this.box.unresolved.map((request) => Sale.resumed(this.box, request));
+    this.end ??= effect(() => {
+      const userId = this.box.session.value?.user.user_id;
+      untracked(() => this.isNow(userId));
+    });
+  }
+
+  /** Where the session ends, what is being booked waits for whoever asked for it; what is being chosen stays, unless
+   * somebody else signs in. */
+  private isNow(userId: string | undefined): void {
+    if (userId === this.userId) return;
+    this.userId = userId;
+    const isGoing = ({ order }: Sale) =>
+      userId === undefined ? order.stage.value === "booking" : order.userId !== userId;
+    for (const sale of this._background.value.filter(isGoing)) this.forget(sale);
+    const sale = this._current.value;
+    if (sale !== null && isGoing(sale)) {
+      this._current.value = null;
+      sale.dispose();
+    }
+    if (userId === undefined) return;
+    const resumed = this.box.unresolved.map((request) => Sale.resumed(this.box, request));
+    this._background.value = [...this._background.value, ...resumed];
+    if (this._current.value === null && this.lookedAt !== null) this.begin(this.lookedAt);
   }
 
   /** Look at a showing: its sale is the one that is under way, or a new one. Returns what leaves it again. */
   enter(showingId: string): () => void {
     this.takeUp();
     this.leave();
+    this.lookedAt = showingId;
+    this.begin(showingId);
+    return () => {
+      if (this.lookedAt === showingId) this.leave();
+    };
+  }
+
+  private begin(showingId: string): void {
     const known = this._background.value.find(
       ({ order }) => order.showingId === showingId && order.stage.value !== "done",
     );
     if (known !== undefined) this._background.value = this._background.value.filter((other) => other !== known);
     this._current.value = known ?? new Sale(this.box, Order.begun(this.box, showingId));
-    return () => {
-      if (this._current.value?.order.showingId === showingId) this.leave();
-    };
   }
 
   /** Begin another one, with a seat that was touched for it. */
   next(showingId: string, seatId?: string): void {
     this.leave();
+    this.lookedAt = showingId;
     const order = new Order(this.box, showingId);
     this._current.value = new Sale(this.box, order);
     if (seatId !== undefined) order.toggle(seatId);
@@ -155,6 +183,7 @@ export class Sales {
   }
 
   dispose(): void {
+    this.end?.();
     for (const sale of this._background.value) sale.dispose();
     this._background.value = [];
     this._current.value?.dispose();
@@ -163,6 +192,7 @@ export class Sales {
 
   /** What was chosen is given back, what is being booked or paid goes on. */
   private leave(): void {
+    this.lookedAt = null;
     const sale = this._current.value;
     if (sale === null) return;
     this._current.value = null;
