@@ -21,13 +21,16 @@ export type Step =
   | { step: "refused" }
   /** No seat is left of those that were chosen: they ran out, or somebody else has them. */
   | { step: "seats lost" }
-  | { step: "leave" };
+  | { step: "leave" }
+  /** The house is signed out. A booking under way waits for who signs in again. */
+  | { step: "signed out" };
 
 export const START: Flow = { screen: "start" };
 
 /** The screen after a step. A step that has no place on a screen, such as a second touch of a button that is on its way
  * out, changes nothing and gives back the same object. */
 export function stepped(flow: Flow, step: Step): Flow {
+  if (step.step === "signed out") return START;
   switch (flow.screen) {
     case "start":
       if (step.step === "choose") return { screen: "seats", showingId: step.showingId };

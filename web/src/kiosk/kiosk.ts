@@ -78,14 +78,11 @@ export class Kiosk {
       const isStaffed = this.isStaffed.value;
       untracked(() => {
         if (isStaffed) this.pickUp();
-        else if (this._flow.value.screen !== "start") this.leave();
+        else this.go({ step: "signed out" });
       });
     });
-    let isGreeted = false;
     effect(() => {
-      if (isGreeted || this.box.cinema.value === null) return;
-      isGreeted = true;
-      this.speakDefault();
+      if (this.box.cinema.value !== null) this.speakDefault();
     });
     const options = { capture: true, passive: true };
     addEventListener("pointerdown", () => this.idle.pressed(performance.now()), options);
@@ -249,7 +246,6 @@ export class Kiosk {
       return;
     }
     this.go({ step: "resume", showingId: request.showing_id });
-    if (this._flow.peek().screen !== "booking") return;
     this._order.value = Order.resumed(this.box, request);
     this.box.watch(request.showing_id);
   }

@@ -22,6 +22,13 @@ describe("the way through the kiosk", () => {
     expect(walk(choose, { step: "go on" }, { step: "book" }, { step: "booked" }, { step: "leave" })).toBe(START);
   });
 
+  test("is left from everywhere where the house is signed out", () => {
+    const all: Step[] = [choose, { step: "go on" }, { step: "book" }, { step: "booked" }];
+    for (let steps = 0; steps <= all.length; steps += 1) {
+      expect(stepped(walk(...all.slice(0, steps)), { step: "signed out" })).toBe(START);
+    }
+  });
+
   test("leads back to the seats when the booking fails, or the seats are gone", () => {
     expect(walk(choose, { step: "go on" }, { step: "book" }, { step: "refused" }).screen).toBe("seats");
     expect(walk(choose, { step: "go on" }, { step: "seats lost" }).screen).toBe("seats");
