@@ -8,16 +8,16 @@ from collections.abc import Callable
 import pytest
 from contract.house import SHOWING, Premises
 from contract.people import Caller
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, WebSocketRoute, expect
 
-from pages.audience import address, blocked, has_ticket, is_live, joined, seat, sees
+from pages.audience import Network, address, blocked, has_ticket, is_live, joined, seat, sees
 from pages.conftest import FOYER, OpenPage, WebSockets, signs_in
 
 Http = Callable[[Premises], Caller]
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-QUIET, QUESTION, SHOWN = 45_000, 15_000, 60_000
+QUIET, QUESTION, SHOWN, UNTOUCHED = 45_000, 15_000, 60_000, 10_000
 """Milliseconds, as in times.ts."""
 
 
@@ -150,3 +150,29 @@ async def test_a_kiosk_works_without_websockets(box: Premises, open_page: OpenPa
     await joined(page, "polling")
     await touches(page, "B3")
     await books(page)
+
+
+async def test_a_kiosk_that_nobody_uses_begins_anew_after_a_cut_where_the_box_serves_another_version(
+    box: Premises, open_page: OpenPage
+) -> None:
+    through = Network()
+    cables: list[WebSocketRoute] = []
+
+    def network(cable: WebSocketRoute) -> None:
+        cables.append(cable)
+        through(cable)
+
+    async def another_style(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, body=(await answer.text()).replace('.css"', '.css?new"'))
+
+    page = await open_kiosk(box, open_page, network)
+    await page.clock.install()
+    await page.reload()
+    await is_live(page)
+    await page.route("**/kiosk", another_style)
+    async with page.expect_event("load"):
+        await cables[-1].close()
+        await page.clock.run_for(UNTOUCHED + 5000)
+    await is_at_the_start(page)
+    await expect(page.locator("link[href$='?new']").first).to_be_attached()

@@ -22,7 +22,7 @@ const served = async (): Promise<string | null> => {
 };
 
 /** After each cut, which may have been an update, and then only while nobody is there: the page as it is served now. */
-export function renewWhenUpdated(kiosk: Kiosk, box: Box): void {
+export function renewWhenUpdated(kiosk: Pick<Kiosk, "flow" | "quietFor">, box: Pick<Box, "link">): void {
   const parts = partsOf(document);
   let isDue = false;
   let wasAway = false;

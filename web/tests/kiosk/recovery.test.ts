@@ -21,6 +21,12 @@ describe("after a fault", () => {
     expect(faults.count).toBe(1);
   });
 
+  test("what went well is counted from the new beginning", () => {
+    const { faults, delay } = afterFault({ count: 9, at: 0 }, 0);
+    expect(afterFault(faults, delay + 9 * 60_000).faults.count).toBe(11);
+    expect(afterFault(faults, delay + 11 * 60_000).faults.count).toBe(1);
+  });
+
   test("a clock that was set back makes no endless past", () => {
     expect(afterFault({ count: 7, at: 1e12 }, 0).delay).toBe(3_000);
   });
@@ -32,6 +38,7 @@ describe("the page's version", () => {
   test("is another one when its parts have other names", () => {
     expect(isOutdated(page("/assets/kiosk-new.js"), ["/assets/kiosk-old.js"])).toBe(true);
     expect(isOutdated(page("/assets/kiosk-old.js"), ["/assets/kiosk-old.js"])).toBe(false);
+    expect(isOutdated(page("/assets/kiosk.js?new"), ["/assets/kiosk.js"])).toBe(true);
   });
 
   test("is not told by something that is not the page", () => {
