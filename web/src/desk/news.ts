@@ -20,8 +20,7 @@ export class News {
   constructor(box: Box, programme: Programme) {
     const following = effect(() => {
       const showings = box.showings.value;
-      // Until all have been asked for once, what appears is not new.
-      if (showings === null || box.renewed.value === 0) return;
+      if (showings === null) return;
       if (this.before !== null) this.add(happeningsBetween(this.before, showings, box.now()));
       this.before = showings;
     });
