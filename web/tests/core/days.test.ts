@@ -67,7 +67,7 @@ describe("a countdown", () => {
     expect(remaining(300_000)).toBe("5:00");
     expect(remaining(59_001)).toBe("1:00");
     expect(remaining(1)).toBe("0:01");
-    expect(remaining(-5)).toBe("0:00");
+    expect(remaining(-5_000)).toBe("0:00");
   });
 });
 

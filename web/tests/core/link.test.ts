@@ -21,6 +21,7 @@ describe("the link to the box", () => {
 
   it("is still connecting while the first attempt is under way, whatever HTTP says", () => {
     const link = new Link();
+    expect(link.shouldPoll).toBe(false);
     link.asked(true);
     expect(link.state).toBe("connecting");
   });

@@ -93,7 +93,7 @@ describe("commands on their way", () => {
 
   it("stay over a refusal that will pass, and are named to be sent again", async () => {
     const { outbox, outcomes } = filled(book("1"));
-    for (const code of ["storage_unavailable", "rate_limited"]) {
+    for (const code of ["storage_unavailable", "rate_limited", "unavailable"]) {
       expect(outbox.refused(error(book("1"), code))).toEqual([book("1")]);
     }
     expect(await outcomes()).toEqual([undefined]);

@@ -76,6 +76,22 @@ describe("a selection", () => {
     expect(selection.expiresAt).toBeNull();
   });
 
+  it("has nothing kept after a release that was refused", () => {
+    const selection = keeping("a");
+    selection.clear();
+    step(selection);
+    expect(selection.refused("conflict")).toBeNull();
+    expect(selection.isSettled).toBe(true);
+  });
+
+  it("knows what it is told that the box keeps", () => {
+    const selection = new Selection();
+    selection.toggle("a");
+    expect(selection.told(notice("held", ["a"]))).toBeNull();
+    expect(selection.isSettled).toBe(true);
+    expect(selection.expiresAt).toBe(Date.parse(NOON));
+  });
+
   it("loses seats that somebody else has taken, and goes on with the others", () => {
     const selection = keeping("a");
     selection.toggle("b");
