@@ -1,8 +1,7 @@
 /** Selling at the counter: the seats that somebody in front of the desk wants, for whom, how they pay, and the ticket. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { Confirmation, Seat, Showing } from "../box/wire";
-import { isEmail } from "../core/email";
 import { cents, priceOf, total } from "../core/money";
 import { seatNames } from "../core/room";
 import { Countdown } from "../shared/countdown";
@@ -43,21 +42,12 @@ export function SaleCard({ sale, showing, seats }: SaleProps) {
 
 function Choosing({ sale, showing, seats }: SaleProps) {
   const { box } = useDesk();
-  const { order, customer, email, paid } = sale;
-  const [isEmailWrong, setEmailWrong] = useState(false);
+  const { order, customer, email, isEmailWrong, paid } = sale;
   const said = texts.value.sale;
   const chosen = order.seats.value.flatMap((id) => seats.find((seat) => seat.seat_id === id) ?? []);
   const costs = total(showing, chosen);
   const isBooking = order.stage.value === "booking";
   const ends = order.expiresAt.value;
-
-  const book = async () => {
-    const address = email.value.trim();
-    const isWrong = address !== "" && !isEmail(address);
-    setEmailWrong(isWrong);
-    if (isWrong || isBooking) return;
-    await sale.book();
-  };
 
   if (chosen.length === 0) {
     return (
@@ -115,10 +105,10 @@ function Choosing({ sale, showing, seats }: SaleProps) {
             type="email"
             autocomplete="off"
             value={email.value}
-            error={isEmailWrong ? said.emailWrong : null}
+            error={isEmailWrong.value ? said.emailWrong : null}
             onInput={(event) => {
               email.value = event.currentTarget.value;
-              setEmailWrong(false);
+              isEmailWrong.value = false;
             }}
           />
         </div>
@@ -140,7 +130,7 @@ function Choosing({ sale, showing, seats }: SaleProps) {
           </label>
         ))}
       </fieldset>
-      <Action kind="main" isBusy={isBooking} busy={said.booking} onClick={() => void book()}>
+      <Action kind="main" isBusy={isBooking} busy={said.booking} onClick={() => void sale.book()}>
         {said.book(seatsText(chosen.length), priceText(costs, showing.currency))}
       </Action>
     </div>

@@ -9,6 +9,7 @@ import * as v from "valibot";
 import type { Box } from "../box/box";
 import { Order } from "../box/order";
 import type { BookingRequest, ListedUser, Payment } from "../box/wire";
+import { isEmail } from "../core/email";
 
 const KeptPayment = v.picklist(["none", "cash", "card", "other"]);
 /** By the booking, until it is known what became of it. */
@@ -19,6 +20,8 @@ export type PaymentChoice = v.InferOutput<typeof KeptPayment>;
 export class Sale {
   readonly customer = signal<ListedUser | null>(null);
   readonly email = signal("");
+  /** Whether it was to be booked for an address that is none; until that is typed anew. */
+  readonly isEmailWrong = signal(false);
   readonly paid = signal<PaymentChoice>("none");
   private readonly _noted = signal<Payment | null>(null);
   private readonly _isPaying = signal(false);
@@ -67,6 +70,8 @@ export class Sale {
   async book(): Promise<void> {
     const address = this.email.value.trim();
     const customer = this.customer.value;
+    this.isEmailWrong.value = address !== "" && !isEmail(address);
+    if (this.isEmailWrong.value) return;
     this.box.memory.set("payment", this.paid.value);
     this.keepPayment(this.order.id, this.paid.value);
     await this.order.book({

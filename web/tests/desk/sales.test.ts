@@ -90,6 +90,25 @@ describe("a sale", () => {
     expect(Object.keys(bodyOf())).not.toContain("user_id");
   });
 
+  it("is not booked for an address that is none", async () => {
+    const sale = await chooses("s", "a");
+    sale.email.value = "walk-in@";
+    await sale.book();
+    expect(sale.isEmailWrong.value).toBe(true);
+    expect(commanded()).toBe("hold a");
+    sale.email.value = "walk-in@example.org";
+    void sale.book();
+    expect(sale.isEmailWrong.value).toBe(false);
+    expect(commanded()).toBe("request a");
+  });
+
+  it("is booked once, however often that is pressed", async () => {
+    const sale = await books("s", "card");
+    const before = mqtt.published.length;
+    await sale.book();
+    expect(mqtt.published).toHaveLength(before);
+  });
+
   it("is noted as paid once it is booked, once", async () => {
     const sale = await books("s", "card");
     expect(paid).toEqual([]);
@@ -337,6 +356,27 @@ describe("where the session ends", () => {
     await signsIn(box);
     expect(background().map(({ order }) => order.id)).toEqual([done.order.id, request.booking_id]);
     expect(sales.current.value).toBeNull();
+  });
+
+  it("and nothing else of who is signed in changes, nothing is taken up; nor once the desk is left", async () => {
+    sales.enter("s");
+    const body = {
+      showing_id: "s",
+      seat_ids: ["a"],
+      booking_id: "of another tab",
+      timestamp: new Date().toISOString(),
+    };
+    kept.set("lynrie.desk.requests", JSON.stringify([{ user_id: "alice", body }]));
+    answers.set("PATCH /api/me", () => [
+      200,
+      { ...session("alice", { role: "manager" }).user, name: "Alice de Vries" },
+    ]);
+    await box.changeMe({ name: "Alice de Vries" });
+    expect(background()).toEqual([]);
+    sales.dispose();
+    await endSession(box);
+    await signsIn(box);
+    expect(background()).toEqual([]);
   });
 
   it("what is being chosen stays for the same manager, and for nobody else", async () => {
