@@ -91,9 +91,14 @@ class Network:
         self.swallows: Callable[[bytes], bool] = lambda message: False
 
     def __call__(self, page: WebSocketRoute) -> None:
+        self._cable = page
         box = page.connect_to_server()
         page.on_message(lambda message: None if self.swallows(_bytes(message)) else box.send(message))
         box.on_message(lambda message: None if self.loses(_bytes(message)) else page.send(message))
+
+    async def cut(self) -> None:
+        """End the connection that is; the next one is let through."""
+        await self._cable.close()
 
 
 def _bytes(message: str | bytes) -> bytes:

@@ -383,6 +383,20 @@ async def test_an_account_is_made_and_taken_away_again(box: Premises, open_page:
     await expect(kiosk.get_by_text("The kiosk’s session has ended.")).to_be_visible()
 
 
+async def test_what_was_missed_during_a_cut_is_in_the_list_after_it(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    network = Network()
+    desk = await open_desk(box, open_page, "/users", network)
+    await is_live(desk)
+    await expect(desk.get_by_role("row").filter(has_text="alice")).to_be_visible()
+    foyer = {"username": "foyer", "password": PASSWORD.format("foyer"), "role": "kiosk"}
+    assert (await http(box)("POST", "/api/users", foyer, who="manager2")).status == 201
+    await expect(desk.get_by_role("row").filter(has_text="foyer")).to_have_count(0)
+    await network.cut()
+    await expect(desk.get_by_role("row").filter(has_text="foyer")).to_be_visible()
+
+
 async def test_the_last_manager_stays(box: Premises, open_page: OpenPage, http: Http) -> None:
     users = (await http(box)("GET", "/api/users", who="manager")).body
     other = next(user["user_id"] for user in users if user["username"] == "manager2")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from contract.house import SHOWING, Premises
 from contract.people import Caller
-from playwright.async_api import Locator, Page, Route, WebSocketRoute, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from pages.audience import Network, address, blocked, has_ticket, is_live, joined, seat, sees
 from pages.conftest import FOYER, OpenPage, WebSockets, signs_in
@@ -155,12 +155,7 @@ async def test_a_kiosk_works_without_websockets(box: Premises, open_page: OpenPa
 async def test_a_kiosk_that_nobody_uses_begins_anew_after_a_cut_where_the_box_serves_another_version(
     box: Premises, open_page: OpenPage
 ) -> None:
-    through = Network()
-    cables: list[WebSocketRoute] = []
-
-    def network(cable: WebSocketRoute) -> None:
-        cables.append(cable)
-        through(cable)
+    network = Network()
 
     async def another_style(route: Route) -> None:
         answer = await route.fetch()
@@ -172,7 +167,7 @@ async def test_a_kiosk_that_nobody_uses_begins_anew_after_a_cut_where_the_box_se
     await is_live(page)
     await page.route("**/kiosk", another_style)
     async with page.expect_event("load"):
-        await cables[-1].close()
+        await network.cut()
         await page.clock.run_for(UNTOUCHED + 5000)
     await is_at_the_start(page)
     await expect(page.locator("link[href$='?new']").first).to_be_attached()

@@ -37,5 +37,7 @@ describe("users", () => {
 
   it("come by name, those who may not sign in last", () => {
     expect(matching([kiosk, bob, alice], "")).toEqual([alice, bob, kiosk]);
+    const gone = user({ name: "Aaron", is_active: false });
+    expect(matching([gone, alice], "")).toEqual([alice, gone]);
   });
 });

@@ -27,6 +27,11 @@ describe("a draft of a showing", () => {
     });
   });
 
+  it("lasts at least a minute, and at most a day", () => {
+    const isRight = (minutes: string) => !problemsOf({ ...draft, minutes }).has("minutes");
+    expect(["0", "1", "1440", "1441", "", "9.5"].filter(isRight)).toEqual(["1", "1440"]);
+  });
+
   it("that is not changed changes nothing", () => {
     const details = detailsOf(draft, ROOM, showing().prices);
     const startsAt = startOf(draft.day, details.time, AMSTERDAM);

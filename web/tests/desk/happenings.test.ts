@@ -24,6 +24,13 @@ describe("what happens to showings", () => {
   });
 
   it("is not that seats are sold, nor that time passes", () => {
+    const longer = showing({ ends_at: "2030-01-01T21:00:00Z" });
+    expect(happeningsBetween([showing()], [longer], NOW)).toMatchObject([{ changes: ["time"] }]);
+    const [priced, same] = [
+      showing({ prices: { a: "1.00", b: "2.00" } }),
+      showing({ prices: { b: "2.00", a: "1.00" } }),
+    ];
+    expect(happeningsBetween([priced], [same], NOW)).toEqual([]);
     expect(happeningsBetween([showing()], [showing({ seats_available: 3, version: 9 })], NOW)).toEqual([]);
     expect(happeningsBetween([showing()], [], Date.parse(showing().ends_at))).toEqual([]);
   });
@@ -58,6 +65,11 @@ describe("the list of what happened", () => {
   it("begins with the latest, and says nothing twice", () => {
     const givenBack = happeningOf(booking({ status: "cancelled" }), showing()) as Happening;
     expect(kinds(withNews(withNews([booked], [booked]), [givenBack]))).toEqual(["given back", "booked"]);
+  });
+
+  it("has the last first also of what comes together", () => {
+    const later = { ...booked, bookingId: "later" } as Happening;
+    expect(withNews([], [booked, later])).toEqual([later, booked]);
   });
 
   it("does not grow for ever", () => {

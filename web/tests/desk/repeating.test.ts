@@ -71,6 +71,7 @@ describe("a conflict", () => {
 
   it("is not the showing that begins when another ends, nor the showing itself", () => {
     expect(conflictsOf(at("2030-01-01T20:34:00Z", "2030-01-01T22:00:00Z"), "lumiere", [showing()])).toEqual([]);
+    expect(conflictsOf(at("2030-01-01T17:00:00Z", "2030-01-01T19:00:00Z"), "lumiere", [showing()])).toEqual([]);
     expect(conflictsOf(showing(), "lumiere", [showing()])).toEqual([]);
   });
 });

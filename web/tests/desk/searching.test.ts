@@ -27,6 +27,8 @@ describe("what is typed to find a booking", () => {
     expect(questionsFor("", { showingId: "s" })).toEqual([{ showing_id: "s" }]);
     expect(questionsFor("", {})).toEqual([]);
     expect(questionsFor("a", {})).toEqual([]);
+    expect(questionsFor("Jo", {})).toEqual([{ name: "Jo" }]);
+    expect(questionsFor("1234", {})).toEqual([]);
   });
 });
 
@@ -46,6 +48,14 @@ describe("what is found", () => {
     ];
     const found = together([[late, older], [soon, late], [old]], Date.parse("2029-12-31T00:00:00Z"));
     expect(found.map(({ booking_id }) => booking_id)).toEqual(["soon", "late", "old", "older"]);
+    const ends = Date.parse("2030-01-01T21:00:00Z");
+    expect(together([[soon, late]], ends)[0]).toBe(late);
+    expect(together([[soon, late]], ends - 1)[0]).toBe(soon);
+  });
+
+  it("goes by its number where it is for the same time", () => {
+    const [first, second] = [{ ...at("one", "2030-01-01"), number: "AAA222" }, at("two", "2030-01-01")];
+    expect(together([[second], [first]], 0).map(({ number }) => number)).toEqual(["AAA222", "ABC234"]);
   });
 });
 
