@@ -376,6 +376,7 @@ describe("where the session ends", () => {
     sales.dispose();
     await endSession(box);
     await signsIn(box);
+    expect(sales.current.value).toBeNull();
     expect(background()).toEqual([]);
   });
 
