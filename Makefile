@@ -52,7 +52,7 @@ pages-check: web/node_modules/.installed
 	$(WITH_NODE) npm run --silent --prefix web check
 
 tests: $(READY) tests/js/node_modules/.installed pages-tests ## Run the tests alone; ARGS="-k seats" is for pytest
-	$(WITH_NODE) $(BIN)/python -m pytest $(ARGS)
+	$(WITH_NODE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 pages-tests: web/node_modules/.installed
 	$(WITH_NODE) npm run --silent --prefix web test
