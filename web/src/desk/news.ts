@@ -1,6 +1,6 @@
 /** What happens, as the box tells it; and what happened before the page was open, or while nothing could be told. */
 
-import { effect, type ReadonlySignal, signal } from "@preact/signals";
+import { effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
 import type { Box } from "../box/box";
 import type { Showing } from "../box/wire";
 import { type Happening, happeningOf, happeningsBetween, happeningsOf, withNews } from "./happenings";
@@ -29,7 +29,7 @@ export class News {
       if (happening !== null) this.add([happening]);
     });
     const catchingUp = effect(() => {
-      if (box.renewed.value > 0) void this.catchUp(box);
+      if (box.renewed.value > 0) untracked(() => void this.catchUp(box));
     });
     this.ends = [following, listening, catchingUp];
   }

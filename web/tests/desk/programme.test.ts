@@ -96,6 +96,35 @@ describe("the desk's news", () => {
     expect(told(news)).toEqual(["cancelled showing: Nosferatu"]);
   });
 
+  it("are the bookings of the last hours, too, each once however it was heard of", async () => {
+    let isAway = true;
+    const missed = booking({ booking_id: "m", timestamp: "2030-01-01T11:00:00Z", status: "cancelled" });
+    const known = booking({ booking_id: "b", timestamp: "2030-01-01T11:30:00Z" });
+    answers.set("GET /api/bookings?latest=50", () =>
+      isAway ? [503, { code: "storage_unavailable", message: "" }] : [200, [known, missed]],
+    );
+    const news = new News(box, programme);
+    await joins(box);
+    say("booking/confirm/b", { ...confirmed, timestamp: "2030-01-01T11:30:00Z" });
+    expect(told(news)).toEqual(["booked: Nosferatu"]);
+    isAway = false;
+    await box.refresh();
+    await pass();
+    expect(told(news)).toEqual(["booked: Nosferatu", "given back: Nosferatu"]);
+  });
+
+  it("are asked for when something may have been missed, not when a session is renewed", async () => {
+    const asked = () => calls.filter((call) => call === "GET /api/bookings?latest=50").length;
+    new News(box, programme);
+    await joins(box);
+    const before = asked();
+    expect(before).toBeGreaterThan(0);
+    await box.signIn("alice", "password");
+    const renewed = box.renewed.value;
+    await pass();
+    expect(asked() - before).toBe(box.renewed.value - renewed);
+  });
+
   it("are told no more once the desk is left", async () => {
     const news = new News(box, programme);
     await joins(box);
