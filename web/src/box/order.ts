@@ -111,7 +111,7 @@ export class Order {
     if (kept?.showing_id === showingId) {
       order.bookingId = kept.booking_id;
       void order.takeUp();
-    }
+    } else if (kept !== null) void Order.giveBack(box, kept);
     return order;
   }
 
@@ -128,10 +128,16 @@ export class Order {
     const kept = Order.left(box);
     if (kept === null) return;
     await isReachable;
+    await Order.giveBack(box, kept);
+  }
+
+  /** By an order that is over from its beginning: the tab may remember another one by now. */
+  private static async giveBack(box: Counter, kept: KeptOrder): Promise<void> {
     const order = new Order(box, kept.showing_id);
     order.bookingId = kept.booking_id;
+    order.end();
     await order.takeUp();
-    order.dispose();
+    order.clear();
   }
 
   /** Go on with a booking that was asked for before the page was loaded anew. */
@@ -178,12 +184,15 @@ export class Order {
   /** Leave: what is kept is given back, as soon as it is not being booked. */
   dispose(): void {
     if (this.isOver) return;
-    this.isOver = true;
-    for (const end of this.ends) end();
+    this.end();
     if (this._stage.value !== "choosing") return;
     this.box.tab.set("order", null);
-    this.selection.clear();
-    this.step();
+    this.clear();
+  }
+
+  private end(): void {
+    this.isOver = true;
+    for (const end of this.ends) end();
   }
 
   private read<T>(what: () => T): ReadonlySignal<T> {

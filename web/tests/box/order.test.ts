@@ -524,13 +524,17 @@ describe("what a tab had chosen", () => {
     expect(order.seats.value).toEqual([]);
   });
 
-  it("is chosen again by nobody who looks at another showing", async () => {
+  it("is given back by whoever looks at another showing, and not chosen there", async () => {
     await keeping("a");
     box.held = [box.notice("held", ["a"])];
     box.leave();
     const order = Order.begun(box, "other");
+    order.toggle("b");
+    const remembered = box.tab.get("order");
     await vi.advanceTimersByTimeAsync(0);
-    expect(order.seats.value).toEqual([]);
+    expect(order.seats.value).toEqual(["b"]);
+    expect(box.last).toBe("release a");
+    expect(box.tab.get("order")).toEqual(remembered);
   });
 
   it("does not mix with what is chosen before the box has answered", async () => {
