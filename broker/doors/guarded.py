@@ -92,7 +92,6 @@ class GuardedHandler(web.RequestHandler):
         self.arrived()
         self._stop_watching()
         self._forget(self.rate_key)
-        self._places.is_used(self._network, self)
         if self.has_place:
             self._places.free(self._network)
         else:

@@ -141,20 +141,17 @@ class BookingHttp:
         live = self._service.copy.showings.get(showing_id)
         if live is not None and live.showing.is_open_to_view(self._service.now()):
             self._require(request, Action.SUBSCRIBE, SEATS_TOPIC + showing_id)
-            return self._seats_of(live, request)
+            # Who asks again and again, because no WebSocket gets through, is sent only what changed.
+            tag = f"{self._since}-{live.version}"
+            said = {"Cache-Control": "private, no-cache", "ETag": f'"{tag}"'}
+            if is_known(request, tag):
+                return web.Response(status=304, headers=said)
+            return answer_json(live.seat_plan(), headers=said)
         may_see = self._box.may(request[CALLER].identity, Action.PUBLISH, "showing/request")
         known = await self._service.seats_of(showing_id) if may_see and is_id(showing_id) else None
         if known is None:
             raise Refusal("unknown_showing", "There is no such showing.", status=404)
-        return self._seats_of(LiveShowing.of(known), request)
-
-    def _seats_of(self, live: LiveShowing, request: web.Request) -> web.Response:
-        """Who asks again and again, because no WebSocket gets through, is sent only what changed."""
-        tag = f"{self._since}-{live.version}"
-        said = {"Cache-Control": "private, no-cache", "ETag": f'"{tag}"'}
-        if is_known(request, tag):
-            return web.Response(status=304, headers=said)
-        return answer_json(live.seat_plan(), headers=said)
+        return answer_json(LiveShowing.of(known).seat_plan())
 
     # Bookings
 
