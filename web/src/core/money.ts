@@ -10,10 +10,12 @@ const formats = new Map<string, Intl.NumberFormat>();
 /** `€11.50`, or `€ 11,50` to somebody Dutch. */
 export function price(inCents: number, currency: string, language: string): string {
   const locale = language === "en" ? "en-GB" : language;
-  const key = `${locale} ${currency}`;
+  // The box keeps hundredths of any currency: where there are some, they are told.
+  const digits = inCents % 100 === 0 ? {} : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  const key = `${locale} ${currency} ${digits.minimumFractionDigits}`;
   let format = formats.get(key);
   if (format === undefined) {
-    format = new Intl.NumberFormat(locale, { style: "currency", currency });
+    format = new Intl.NumberFormat(locale, { style: "currency", currency, ...digits });
     formats.set(key, format);
   }
   return format.format(inCents / 100);
