@@ -8,6 +8,7 @@ failure is told in a sentence, never in a traceback.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import logging
 import shlex
@@ -367,6 +368,9 @@ def _log_handler() -> logging.Handler:
     handler = logging.StreamHandler()
     handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     return handler
+
+
+codecs.lookup("unicode_escape")  # to find it opens a file, and the log is needed most where none can be opened
 
 
 def _plain(text: str, *, keep: str = "") -> str:

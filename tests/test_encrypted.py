@@ -20,6 +20,7 @@ from raw_websocket import RawWebSocket
 from scraping import refusals
 
 from bench.framing import client_frame
+from broker.doors import guarded
 from broker.doors.encrypted import BUFFER_BYTES, TlsLayer
 from broker.doors.sockets import ACCEPTED_AT
 from broker.host import Host
@@ -106,6 +107,22 @@ async def test_a_handshake_takes_a_place_like_any_connection(
     await until(lambda: len(host.places) == 1)
     await whole.close()
     await until(lambda: len(host.places) == 0)
+
+
+async def test_who_gives_way_and_does_not_say_goodbye_is_dropped_where_many_do_so(
+    box: StartBox, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guarded, "REFUSALS_AT_ONCE", 4)
+    host = await box(listeners=encrypted(certificate), limits={"max_connections_per_address": 2})
+    context, callers = trusting(certificate), []
+    for _ in range(20):
+        callers.append(await TlsTransport.open(host.web_addresses[0], context))
+        await callers[-1].send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await callers[-1].read()).startswith(b"HTTP/1.1 200")
+        assert host.places.refused_now <= 4 + 1  # the last one is reset, and gone when the loop comes to it
+    for caller in callers:
+        await caller.close()
+    await until(lambda: len(host.places) == 0 and host.places.refused_now == 0)
 
 
 @pytest.mark.parametrize("door", ["tcp", "web"])

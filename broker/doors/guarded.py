@@ -76,11 +76,9 @@ class GuardedHandler(web.RequestHandler):
         address = peer[0] if peer else ""
         self._network = None if self._stands_for_many(address) else network_of(address)
         self.has_place = self._places.take(self._network, is_new=not is_encrypted(transport))
-        if not self.has_place:
-            self._places.refused_now += 1
-            if self._places.refused_now > REFUSALS_AT_ONCE:
-                reset(transport)
-                return
+        if not self.has_place and not self._may_stay_without():
+            reset(transport)
+            return
         # Whatever waits is watched. Not 0: asyncio's TLS would say of nothing that it waits.
         transport.set_write_buffer_limits(high=1)
         seconds = time_left(transport, self._limits.connect_seconds)
@@ -107,17 +105,25 @@ class GuardedHandler(web.RequestHandler):
         return finished
 
     def is_idle(self) -> bool:
-        """Whether all was answered and has left, and nothing has come since."""
+        """Whether all was answered and has left, and no whole request has come since. Who has sent a part of one sends
+        it again: nothing was done."""
         return self._waiter is not None and not self._waiter.done() and not self._waiting_bytes()
 
     def give_way(self) -> None:
         """End, with the place free at once: of a connection that is idle."""
         self._places.is_used(self._network, self)
         self._places.free(self._network)
-        self._places.refused_now += 1  # until it is lost, as those who never had a place
         self.has_place = False
-        if self.transport is not None:
+        assert self.transport is not None
+        if self._may_stay_without():  # over TLS until the peer, too, has said goodbye
             self.transport.close()
+        else:
+            reset(self.transport)
+
+    def _may_stay_without(self) -> bool:
+        """Of those without a place only so many are there at once, until they are lost."""
+        self._places.refused_now += 1
+        return self._places.refused_now <= REFUSALS_AT_ONCE
 
     def arrived(self) -> float:
         """A whole request is there. Returns how many of the connection's seconds are left to the CONNECT of an MQTT

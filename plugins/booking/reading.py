@@ -206,6 +206,8 @@ def find_bookings(
         conditions.append(("showings.starts_at < ?", (starts_before,)))
     where = " AND ".join(condition for condition, _ in conditions) or "1"
     order = "bookings.created_at" if latest is None else "coalesce(bookings.cancelled_at, bookings.created_at)"
+    if of_user is not None:
+        order = f"+{order}"  # of their own few, not of all by their changes
     rows = db.conn.execute(
         # At an address of the house nobody reads what is meant for whoever stood before the kiosk or the counter.
         "SELECT bookings.booking_id, users.name, coalesce(bookings.email, "  # noqa: S608
