@@ -7,15 +7,24 @@
 import { effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
 import * as v from "valibot";
 import type { Box } from "../box/box";
+import { RefusedError } from "../box/http";
 import { Order } from "../box/order";
 import type { BookingRequest, ListedUser, Payment } from "../box/wire";
 import { isEmail } from "../core/email";
 
 const KeptPayment = v.picklist(["none", "cash", "card", "other"]);
-/** By the booking, until it is known what became of it. */
+/** By the booking, until it is noted or known that it was not made. */
 const KeptPayments = v.record(v.string(), KeptPayment);
 
 export type PaymentChoice = v.InferOutput<typeof KeptPayment>;
+
+const paymentsIn = (box: Box) => box.memory.get("payments", KeptPayments) ?? {};
+
+/** It has been noted, or there is nothing to be noted. */
+function settled(box: Box, bookingId: string): void {
+  const { [bookingId]: _, ...others } = paymentsIn(box);
+  box.memory.set("payments", others);
+}
 
 export class Sale {
   readonly customer = signal<ListedUser | null>(null);
@@ -49,7 +58,7 @@ export class Sale {
   /** Go on with one whose booking was asked for before the page was loaded anew. */
   static resumed(box: Box, request: BookingRequest): Sale {
     const sale = new Sale(box, Order.resumed(box, request));
-    sale.paid.value = box.memory.get("payments", KeptPayments)?.[request.booking_id] ?? "none";
+    sale.paid.value = paymentsIn(box)[request.booking_id] ?? "none";
     sale.email.value = request.email ?? "";
     if (request.user_id !== undefined) {
       box.http.users().then(
@@ -89,6 +98,7 @@ export class Sale {
     try {
       await this.box.http.pay(confirmation.booking_id, payment);
       this._noted.value = payment;
+      settled(this.box, confirmation.booking_id);
     } catch (failure) {
       this._failure.value = failure;
     } finally {
@@ -107,9 +117,7 @@ export class Sale {
   }
 
   private keepPayment(bookingId: string, payment: PaymentChoice): void {
-    const kept = Object.entries(this.box.memory.get("payments", KeptPayments) ?? {});
-    const awaited = kept.filter(([id]) => this.box.isAwaited(id));
-    this.box.memory.set("payments", Object.fromEntries([...awaited, [bookingId, payment]]));
+    this.box.memory.set("payments", { ...paymentsIn(this.box), [bookingId]: payment });
   }
 }
 
@@ -148,9 +156,24 @@ export class Sales {
       sale.dispose();
     }
     if (userId === undefined) return;
+    void this.noteLeft();
     const resumed = this.box.unresolved.map((request) => Sale.resumed(this.box, request));
     this._background.value = [...this._background.value, ...resumed];
     if (this._current.value === null && this.lookedAt !== null) this.begin(this.lookedAt);
+  }
+
+  /** Note the payments of bookings that were made when the page went: nobody looks at these any more. */
+  private async noteLeft(): Promise<void> {
+    for (const [id, payment] of Object.entries(paymentsIn(this.box))) {
+      if (this.box.isAwaited(id)) continue;
+      try {
+        // Somebody may have noted another one since.
+        if (payment !== "none" && (await this.box.http.ticket(id)).paid === null) await this.box.http.pay(id, payment);
+        settled(this.box, id);
+      } catch (failure) {
+        if (failure instanceof RefusedError && !failure.mayPass) settled(this.box, id); // it was not made
+      }
+    }
   }
 
   /** Look at a showing: its sale is the one that is under way, or a new one. Returns what leaves it again. */

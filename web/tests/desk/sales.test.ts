@@ -289,6 +289,33 @@ describe("after a reload", () => {
     expect(calls).not.toContain("GET /api/users");
   });
 
+  it("a payment that was not noted before the page went is noted, unless somebody has meanwhile", async () => {
+    await books("s", "card");
+    const { booking_id } = bodyOf() as { booking_id: string };
+    answers.set(`PATCH /api/bookings/${booking_id}`, () => Promise.reject(new TypeError("the network has gone")));
+    await answerBooking("confirmed");
+    await books("other", "cash");
+    const other = bodyOf().booking_id as string;
+    answers.set(`PATCH /api/bookings/${other}`, () => Promise.reject(new TypeError("the network has gone")));
+    await answerBooking("confirmed");
+    await reload();
+    const noted: string[] = [];
+    for (const [id, known] of [
+      [booking_id, null],
+      [other, "other"],
+    ] as const) {
+      answers.set(`GET /api/bookings/${id}/ticket`, () => [200, booking({ booking_id: id, paid: known })]);
+      answers.set(`PATCH /api/bookings/${id}`, (sent) => {
+        noted.push(`${id} ${(sent as { paid: string }).paid}`);
+        return [200, booking()];
+      });
+    }
+    sales.takeUp();
+    await pass();
+    expect(noted).toEqual([`${booking_id} card`]);
+    expect(kept.get("lynrie.desk.payments")).toBe("{}");
+  });
+
   it("each of several bookings is paid as was chosen for it, and no outcome keeps its payment", async () => {
     await books("seen", "other");
     await answerBooking("confirmed");
