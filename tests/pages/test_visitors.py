@@ -95,6 +95,19 @@ async def test_a_ticket_says_that_it_is_cancelled_also_to_who_only_has_its_key(
     await expect(page.get_by_role("heading", level=1)).to_have_text("This booking has been cancelled")
 
 
+async def test_who_booked_a_showing_that_is_called_off_is_told_so_on_the_ticket_and_in_the_list(
+    box: Premises, open_page: OpenPage, http: Http
+) -> None:
+    page = await open_page(box.url(address(SHOWING)))
+    await enters(page, "Vic", "B3")
+    await books(page)
+    body = {"action": "cancel", "showing": {"showing_id": SHOWING}}
+    assert (await http(box)("POST", "/api/showings", body, who="manager")).status == 200
+    await expect(page.locator(".ticket")).to_contain_text("this showing has been cancelled, and your booking with it")
+    await page.get_by_role("link", name="All my bookings").click()
+    await expect(page.get_by_role("article")).to_contain_text("this showing has been cancelled")
+
+
 async def test_a_booking_is_cancelled_by_its_owner_and_the_seat_is_free_for_all(
     box: Premises, open_page: OpenPage
 ) -> None:

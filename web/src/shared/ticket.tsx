@@ -26,6 +26,7 @@ const texts = inLanguage({
     count: { one: "# seat", other: "# seats" },
     show: "Show this at the door.",
     notValid: "This booking has been cancelled. It no longer gets you in.",
+    calledOff: "We’re sorry: this showing has been cancelled, and your booking with it. Paid already? Ask at the desk.",
     code: "QR code for this booking",
   },
   nl: {
@@ -41,14 +42,18 @@ const texts = inLanguage({
     count: { one: "# stoel", other: "# stoelen" },
     show: "Laat dit bij de ingang zien.",
     notValid: "Deze boeking is geannuleerd. Je komt er niet meer mee binnen.",
+    calledOff: "Sorry: deze voorstelling is afgelast, en daarmee ook je boeking. Al betaald? Vraag het aan de kassa.",
     code: "QR-code van deze boeking",
   },
 });
 
+/** To whom the cinema has cancelled the showing of their booking. */
+export const calledOffText = (): string => texts.value.calledOff;
+
 export interface TicketProps {
   cinema: Pick<Cinema, "name" | "timezone" | "currency" | "public_url">;
   confirmation: Confirmation;
-  showing?: { title: string; starts_at: string; ends_at: string; room: string } | undefined;
+  showing?: { title: string; starts_at: string; ends_at: string; room: string; status?: string } | undefined;
   seats?: readonly { row: string; number: number }[] | undefined;
   children?: ComponentChildren;
 }
@@ -96,7 +101,9 @@ export function Ticket({ cinema, confirmation, showing, seats, children }: Ticke
         <div class="ticket-number">
           <span class="eyebrow">{said.number}</span>
           <strong class="figures">{number}</strong>
-          <p class="small soft">{isValid ? said.show : said.notValid}</p>
+          <p class="small soft">
+            {isValid ? said.show : showing?.status === "cancelled" ? calledOffText() : said.notValid}
+          </p>
         </div>
         {address !== undefined && isValid && <QrCode text={address} label={said.code} />}
       </div>

@@ -9,6 +9,7 @@ import { Dialog } from "../shared/dialog";
 import { dayText, inLanguage, priceText, timeText } from "../shared/language";
 import { fullDayText } from "../shared/near";
 import { refusalText } from "../shared/refusals";
+import { calledOffText } from "../shared/ticket";
 import { addressOf } from "./address";
 import { focusHeading, Heading } from "./heading";
 import { remembered } from "./known";
@@ -203,6 +204,7 @@ function One({ booking, now }: { booking: Booking; now: number }) {
       <div class="booking-notes small" role="status">
         {isUnderWay && <p>{box.link.value === "reconnecting" ? said.waiting : said.cancelling}</p>}
         {refusal !== null && <p class="notice bad">{refusalText(refusal)}</p>}
+        {showing.status === "cancelled" && <p>{calledOffText()}</p>}
         {isConfirmed && isToCome && !isUnderWay && (
           <p class="soft">{(canCancel ? said.until : said.tooLate)(dayText(until, zone), timeText(until, zone))}</p>
         )}
