@@ -136,8 +136,8 @@ export class Order {
     const order = new Order(box, kept.showing_id);
     order.bookingId = kept.booking_id;
     order.end();
-    await order.takeUp();
-    order.clear();
+    if (await order.takeUp()) order.clear();
+    else if (box.tab.get("order", KeptOrder) === null) box.tab.set("order", kept); // for whoever can ask the box
   }
 
   /** Go on with a booking that was asked for before the page was loaded anew. */
@@ -300,14 +300,17 @@ export class Order {
   }
 
   /** What the box still keeps under this order's id is chosen again. */
-  private async takeUp(): Promise<void> {
+  /** Choose what the box keeps for this order. Returns whether it could be asked. */
+  private async takeUp(): Promise<boolean> {
     const { selection } = this;
     const notice = await this.askKept();
-    if (notice === undefined || notice === null || selection !== this.selection || selection.seats.length > 0) return;
+    if (notice === null) return false;
+    if (notice === undefined || selection !== this.selection || selection.seats.length > 0) return true;
     for (const seatId of notice.seat_ids) selection.toggle(seatId);
     selection.present(notice);
     if (!this.isOver) this.remember();
     this.touch();
+    return true;
   }
 
   private async compare(): Promise<void> {

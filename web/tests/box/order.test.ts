@@ -537,6 +537,18 @@ describe("what a tab had chosen", () => {
     expect(box.tab.get("order")).toEqual(remembered);
   });
 
+  it("is given back later where the box could not be asked", async () => {
+    await keeping("a");
+    const held = [box.notice("held", ["a"])];
+    box.leave();
+    box.held = null;
+    await Order.abandon(box);
+    expect(box.last).toBe("hold a");
+    box.held = held;
+    await Order.abandon(box);
+    expect(box.last).toBe("release a");
+  });
+
   it("does not mix with what is chosen before the box has answered", async () => {
     await keeping("a");
     box.held = [box.notice("held", ["a"])];
