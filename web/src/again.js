@@ -1,8 +1,8 @@
 // The box was too full for a file of this page, or went while it was sent. A stylesheet is asked for again; without a
 // script nothing is there yet, and the page begins anew once the box answers. One that has come is never begun anew.
 {
-  const [{ type }] = performance.getEntriesByType("navigation");
-  let pause = type === "reload" ? 8000 : 2000;
+  const isSecondTry = performance.getEntriesByType("navigation")[0]?.type === "reload";
+  let pause = isSecondTry ? 8000 : 2000;
   const later = (act) => setTimeout(act, pause * (1 + Math.random()));
   const begin = () =>
     fetch(location.pathname, { method: "HEAD", cache: "no-store" }).then(
